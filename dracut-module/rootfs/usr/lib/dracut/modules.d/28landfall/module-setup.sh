@@ -1,0 +1,104 @@
+#!/bin/bash
+# Dracut module of Landfall: the initramfs that installs, and that assembles the installed root.
+#
+# One generic initramfs serves both; what it does is decided by the kernel arguments. It stands on
+# systemd alone: none of dracut's own shell stages, so there is no initqueue to wait for.
+
+# Programs that `landfall` starts. A test of the installer holds this line against its own list.
+landfall_tools=(losetup e2fsck mke2fs mkfs.ext4 mkfs.vfat mcopy mdel mdir mmd mren udevadm)
+
+# Included only when asked for: the module must not slip into an image that boots with immucore.
+check() {
+    return 255
+}
+
+depends() {
+    echo systemd-initrd
+}
+
+installkernel() {
+    local modules=(
+        # Filesystems, and what the slot image is read through.
+        ext4 erofs overlay isofs vfat nls_ascii nls_cp437 nls_iso8859-1 nls_utf8 loop dm-mod dm-verity efivarfs
+        # Disks and CD drives of real machines.
+        nvme ahci ata_piix ata_generic sata_nv sata_sil24 sd_mod sr_mod
+        usb-storage uas xhci-pci xhci-hcd ehci-pci ohci-pci uhci-hcd
+        mmc_block sdhci-pci sdhci-acpi ufshcd-pci
+        megaraid_sas mpt3sas aacraid smartpqi hpsa mvsas isci
+        # Disks of hypervisors; the console is where a test rig listens to events.
+        virtio_pci virtio_mmio virtio_blk virtio_scsi virtio_console
+        vmw_pvscsi mptspi mptsas hv_vmbus hv_storvsc xen-blkfront
+        # Keyboards, for the screens of the installer.
+        hid-generic usbhid hid-hyperv hyperv-keyboard i8042 atkbd
+    )
+    # The initramfs boots on other machines than the one that builds it.
+    hostonly='' instmods -o "${modules[@]}"
+}
+
+install() {
+    inst_multiple /usr/bin/landfall /bin/sh sleep "${landfall_tools[@]}" /etc/mke2fs.conf
+    # FAT names go through code page 850; mtools refuses to start without its table.
+    local gconv=/usr/lib/x86_64-linux-gnu/gconv
+    inst_multiple -o "$gconv/gconv-modules.cache" "$gconv/gconv-modules" "$gconv/gconv-modules.d/gconv-modules-extra.conf"
+    inst_libdir_file gconv/IBM850.so
+
+    install_udev
+    install_units
+    remove_unused
+
+    # systemd knows an initramfs by this file.
+    inst_simple /usr/lib/os-release
+    ln_r /usr/lib/os-release /usr/lib/initrd-release
+    ln_r /usr/lib/os-release /etc/initrd-release
+    ln_r /usr/lib/os-release /etc/os-release
+    mkdir -p "$initdir"/{dev,proc,sys,run,sysroot,tmp,oem,etc/landfall,var/tmp}
+    ln -sfn ../run "$initdir/var/run"
+}
+
+# Devices: only what names disks and loads their drivers.
+install_udev() {
+    inst_multiple "$systemdutildir/systemd-udevd" udevadm
+    inst_rules 50-udev-default.rules 60-block.rules 60-cdrom_id.rules 60-persistent-storage.rules \
+        80-drivers.rules 99-systemd.rules
+    inst_multiple -o "$udevdir"/{ata_id,cdrom_id,scsi_id}
+    local unit
+    for unit in systemd-udevd-control.socket systemd-udevd-kernel.socket; do
+        inst_simple "$systemdsystemunitdir/$unit"
+    done
+    local group
+    for group in cdrom dialout disk floppy input kmem kvm lp render sgx tape tty video; do
+        grep "^$group:" "$dracutsysrootdir/etc/group" >>"$initdir/etc/group"
+    done
+}
+
+install_units() {
+    inst_multiple "$systemdsystemunitdir"/landfall-{sysroot,install,failed}.service \
+        "$systemdsystemunitdir/landfall-install.target" /usr/lib/landfall/boot-failed
+    mkdir -p "$initdir$systemdsystemunitdir/initrd-root-fs.target.requires"
+    ln -s ../landfall-sysroot.service "$initdir$systemdsystemunitdir/initrd-root-fs.target.requires/"
+    # No shell for whoever stands in front of the machine: a failed boot goes back to the boot loader.
+    local target
+    for target in emergency rescue; do
+        mkdir -p "$initdir/etc/systemd/system"
+        printf '[Unit]\nDescription=Failed boot\nDefaultDependencies=no\nAllowIsolate=yes\nRequires=landfall-failed.service\n' \
+            >"$initdir/etc/systemd/system/$target.target"
+    done
+    # The root's fstab says nothing to the initramfs, so systemd need not read everything a second time for it.
+    mkdir -p "$initdir/etc/systemd/system/initrd-parse-etc.service.d"
+    printf '[Service]\nExecStart=\nExecStart=/usr/bin/true\n' \
+        >"$initdir/etc/systemd/system/initrd-parse-etc.service.d/no-reload.conf"
+    # Old messages go on to the booted system; a lost one does not matter, a full memory does.
+    mkdir -p "$initdir/etc/systemd/journald.conf.d"
+    printf '[Journal]\nStorage=volatile\nRuntimeMaxUse=16M\n' >"$initdir/etc/systemd/journald.conf.d/landfall.conf"
+}
+
+# What dracut's systemd module brings and this initramfs must not or need not have. The generators above all:
+# from root=LABEL=COS_ACTIVE (there for the Kairos tools) they would make a mount unit that waits for a label.
+remove_unused() {
+    rm -f "$initdir$systemdutildir"/system-generators/* \
+        "$initdir$systemdutildir"/{systemd-coredump,systemd-vconsole-setup,systemd-reply-password,systemd-fsck} \
+        "$initdir$systemdutildir"/systemd-{volatile-root,modules-load} \
+        "$initdir$systemdsystemunitdir"/systemd-{modules-load,vconsole-setup,volatile-root,random-seed}.service \
+        "$initdir$systemdsystemunitdir"/sysinit.target.wants/systemd-{modules-load.service,ask-password-console.path} \
+        "$initdir/etc/udev/hwdb.bin" "$initdir"/usr/lib/sysctl.d/*
+}
