@@ -1,0 +1,95 @@
+//! Turns the cells of a drawn screen into pixels, as a VGA card does. Shared by the tests and by the gallery.
+#![allow(dead_code, reason = "each user takes its part")]
+#![allow(missing_docs, reason = "not a library")]
+
+use ratatui::{buffer::Buffer, style::Color};
+use spleen_font::{FONT_8X16, PSF2Font};
+
+/// Pixel rows of a character cell.
+const CELL_HEIGHT: usize = 16;
+
+/// An RGB picture.
+#[derive(Debug)]
+pub struct Picture {
+    pub width: usize,
+    pub height: usize,
+    pub rgb: Vec<u8>,
+}
+
+impl Picture {
+    /// Draws every cell, 8 or 9 pixels wide. In the 9-pixel mode of VGA the ninth column of block and line characters
+    /// repeats the eighth, and is blank for others.
+    pub fn draw(buffer: &Buffer, cell_width: usize) -> Self {
+        let (columns, rows) = (usize::from(buffer.area.width), usize::from(buffer.area.height));
+        let (width, height) = (columns * cell_width, rows * CELL_HEIGHT);
+        let mut font = PSF2Font::new(FONT_8X16).unwrap();
+        let mut rgb = vec![0; width * height * 3];
+        for (at, cell) in buffer.content.iter().enumerate() {
+            let (column, row) = (at % columns, at / columns);
+            let glyph = glyph(&mut font, cell.symbol());
+            for y in 0..CELL_HEIGHT {
+                for x in 0..cell_width {
+                    let repeats = "─│█▀▄░".contains(cell.symbol());
+                    let lit = if x < 8 { glyph[y] & (0x80 >> x) != 0 } else { repeats && glyph[y] & 1 != 0 };
+                    let colour = vga(if lit { cell.fg } else { cell.bg });
+                    let start = ((row * CELL_HEIGHT + y) * width + column * cell_width + x) * 3;
+                    rgb[start..start + 3].copy_from_slice(&colour);
+                }
+            }
+        }
+        Self { width, height, rgb }
+    }
+
+    pub fn to_png(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let (width, height) = (u32::try_from(self.width).unwrap(), u32::try_from(self.height).unwrap());
+        let mut encoder = png::Encoder::new(&mut bytes, width, height);
+        encoder.set_color(png::ColorType::Rgb);
+        encoder.set_depth(png::BitDepth::Eight);
+        encoder.write_header().unwrap().write_image_data(&self.rgb).unwrap();
+        bytes
+    }
+}
+
+/// Sixteen rows of eight pixels. Blocks are made here, exact to the pixel; letters come from the font.
+fn glyph(font: &mut PSF2Font<'_>, symbol: &str) -> [u8; CELL_HEIGHT] {
+    let halves = |top: u8, bottom: u8| std::array::from_fn(|y| if y < CELL_HEIGHT / 2 { top } else { bottom });
+    match symbol {
+        "█" => halves(0xff, 0xff),
+        "▀" => halves(0xff, 0),
+        "▄" => halves(0, 0xff),
+        "░" => std::array::from_fn(|y| if y % 2 == 0 { 0x22 } else { 0x88 }),
+        "─" => std::array::from_fn(|y| if y == 7 { 0xff } else { 0 }),
+        _ => {
+            let mut rows = [0; CELL_HEIGHT];
+            let found = font.glyph_for_utf8(symbol.as_bytes()).unwrap_or_else(|| panic!("no glyph for {symbol:?}"));
+            for (row, pixels) in rows.iter_mut().zip(found) {
+                *row = pixels.fold(0, |bits, on| bits << 1 | u8::from(on));
+            }
+            rows
+        }
+    }
+}
+
+/// The palette of VGA text mode.
+fn vga(colour: Color) -> [u8; 3] {
+    match colour {
+        Color::Black => [0, 0, 0],
+        Color::Red => [170, 0, 0],
+        Color::Green => [0, 170, 0],
+        Color::Yellow => [170, 85, 0],
+        Color::Blue => [0, 0, 170],
+        Color::Magenta => [170, 0, 170],
+        Color::Cyan => [0, 170, 170],
+        Color::Gray => [170, 170, 170],
+        Color::DarkGray => [85, 85, 85],
+        Color::LightRed => [255, 85, 85],
+        Color::LightGreen => [85, 255, 85],
+        Color::LightYellow => [255, 255, 85],
+        Color::LightBlue => [85, 85, 255],
+        Color::LightMagenta => [255, 85, 255],
+        Color::LightCyan => [85, 255, 255],
+        Color::White => [255, 255, 255],
+        other => panic!("{other:?} is not a colour of VGA text mode"),
+    }
+}
