@@ -1,1 +1,27 @@
-//! Placeholder.
+//! Landfall: lays an immutable A/B system on a machine's disk.
+//!
+//! > **user-data -> config -> plan -> apply -> report**
+//!
+//! Text becomes meaning ([`userdata`] and [`config`]); meaning and machine become a list of steps ([`mod@plan`]); the
+//! list is carried out ([`mod@apply`]); what happened is told ([`report`]). Only `apply` changes anything, and it
+//! decides nothing.
+
+pub mod apply;
+pub mod bootloader;
+pub mod check;
+pub mod choose;
+pub mod code;
+pub mod config;
+pub mod direct;
+pub mod install;
+pub mod live;
+pub mod log;
+pub mod machine;
+pub mod media;
+pub mod medium;
+pub mod payload;
+pub mod plan;
+pub mod progress;
+pub mod register;
+pub mod report;
+pub mod screens;

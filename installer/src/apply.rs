@@ -1,0 +1,231 @@
+//! Carries out a plan, and undoes every mount whatever happens.
+//!
+//! Nothing is decided here. The first error is the one that is reported; an error while undoing is added to it.
+
+mod esp;
+mod images;
+mod table;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use host::files::{sync_filesystem, write_synced};
+use host::{Argv, Host, LoopRequest, Mount};
+use partition::Filesystem;
+use uuid::Uuid;
+
+use crate::code::{Code, OrTrouble};
+use crate::payload::Payload;
+use crate::plan::{Place, Plan, Step};
+use crate::report::Event;
+
+/// The programs that steps run; `dracut-module/rootfs` installs exactly these, and a test holds the two together.
+pub const TOOLS: [&str; 6] = ["losetup", "mcopy", "mkfs.ext4", "mkfs.vfat", "mmd", "mren"];
+
+/// Features that GRUB 2.06 (and older) cannot read, switched off by name: newer mke2fs versions switch them on.
+const EXT4_FEATURES: &str = "^metadata_csum_seed,^orphan_file";
+
+/// What a run needs beside the plan.
+#[derive(Debug)]
+pub struct Tools<'a, H> {
+    /// The door to the system.
+    pub host: &'a mut H,
+    /// Where the payload is.
+    pub payload: &'a Payload,
+    /// Folder for mount points; it must exist.
+    pub work: &'a Path,
+    /// The disk or image file, open for reading and writing.
+    pub disk: &'a File,
+}
+
+/// A run of a plan.
+struct Run<'a, H: Host> {
+    plan: &'a Plan,
+    tools: Tools<'a, H>,
+    /// Loop device of each partition that was needed so far.
+    loops: BTreeMap<u32, PathBuf>,
+    /// Mount points, in order of mounting.
+    mounted: Vec<PathBuf>,
+    /// BLAKE3 of the compressed payload as it was read.
+    copied: Option<blake3::Hash>,
+    on_event: &'a mut dyn FnMut(&Event),
+    log: &'a dyn Fn() -> Vec<(String, Vec<u8>)>,
+}
+
+/// Carries out `plan`. `log` gives the files of the log at the moment when they are kept, on success and on failure.
+pub fn apply<H: Host>(
+    plan: &Plan,
+    tools: Tools<'_, H>,
+    on_event: &mut dyn FnMut(&Event),
+    log: &dyn Fn() -> Vec<(String, Vec<u8>)>,
+) -> Result<()> {
+    let mut run = Run {
+        plan,
+        tools,
+        loops: BTreeMap::new(),
+        mounted: Vec::new(),
+        copied: None,
+        on_event,
+        log,
+    };
+    let applied = run.steps();
+    if applied.is_err() {
+        run.rescue_log();
+    }
+    let undone = run.undo();
+    match (applied, undone) {
+        (Err(first), Err(second)) => Err(first.context(format!("and while undoing: {second:#}"))),
+        (applied, undone) => applied.and(undone),
+    }
+}
+
+impl<H: Host> Run<'_, H> {
+    fn steps(&mut self) -> Result<()> {
+        let of = self.plan.steps.len();
+        for (index, step) in self.plan.steps.iter().enumerate() {
+            (self.on_event)(&Event::Step { index: index + 1, of, phase: step.phase(), text: step.to_string() });
+            self.step(step).with_context(|| step.to_string())?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, step: &Step) -> Result<()> {
+        match step {
+            Step::Wipe { ranges } => table::wipe(self.tools.disk, ranges).or_trouble(Code::WriteFailed),
+            Step::WriteTable => table::write(self.tools.disk, &self.plan.layout).or_trouble(Code::WriteFailed),
+            Step::MakeFilesystem { partition, filesystem, label, uuid, .. } => {
+                self.make_filesystem(*partition, *filesystem, label.as_deref(), *uuid)
+            }
+            Step::Mount { partition, name } => self.mount(*partition, name),
+            Step::WriteImages { slots, recovery, size } => self.write_images(slots, recovery, *size),
+            Step::VerifyImages { slots, recovery } => self.verify_images(slots, recovery),
+            Step::CopyFile { from, to } => self.copy_file(from, to),
+            Step::WriteFile { to, content, mode } => {
+                let path = self.place(to)?;
+                write_synced(&path, &content.0, *mode).or_trouble(Code::WriteFailed)
+            }
+            Step::EmbedBios { partition, core } => {
+                let offset = self.extent(*partition)?.0;
+                table::write_at(self.tools.disk, offset, &core.0).or_trouble(Code::WriteFailed)
+            }
+            Step::FillEsp { partition, folders, copies, files } => {
+                let device = self.device(*partition)?;
+                self.fill_esp(&device, folders, copies, files)
+            }
+            Step::KeepLog { to } => self.keep_log(to),
+            Step::Unmount => self.undo(),
+            Step::MakeBootable { partition, boot_code } => {
+                let device = self.device(*partition)?;
+                self.name_boot_file(&device)?;
+                // The last write of an install is one sector.
+                table::write_boot_sector(self.tools.disk, &self.plan.layout, &boot_code.0)
+                    .or_trouble(Code::WriteFailed)
+            }
+        }
+    }
+
+    /// First byte and length of a partition.
+    fn extent(&self, number: u32) -> Result<(u64, u64)> {
+        let mut partitions = self.plan.layout.partitions().iter();
+        let partition = partitions
+            .find(|partition| partition.number == number)
+            .with_context(|| format!("the plan has no partition {number}"))?;
+        Ok((partition.start.get(), partition.size.get()))
+    }
+
+    /// The loop device over a partition; made at its first use.
+    fn device(&mut self, number: u32) -> Result<PathBuf> {
+        if let Some(device) = self.loops.get(&number) {
+            return Ok(device.clone());
+        }
+        let (offset, size) = self.extent(number)?;
+        let sector = self.plan.disk.sector;
+        let request = LoopRequest {
+            file: self.plan.disk.path.clone(),
+            offset,
+            size: Some(size),
+            read_only: false,
+            sector_size: (sector != 512).then_some(sector),
+        };
+        let device = self.tools.host.attach_loop(&request).or_trouble(Code::ProgramFailed)?;
+        self.loops.insert(number, device.clone());
+        Ok(device)
+    }
+
+    fn make_filesystem(&mut self, number: u32, kind: Filesystem, label: Option<&str>, uuid: Uuid) -> Result<()> {
+        let device = self.device(number)?;
+        let argv = match kind {
+            Filesystem::Vfat => {
+                // Names the volume id by the first four bytes of the UUID, as blkid shows it.
+                let id = format!("{:08x}", uuid.as_fields().0);
+                let argv = Argv::new("mkfs.vfat").args(["-F", "32", "-i", &id]);
+                label.map_or(argv.clone(), |label| argv.args(["-n", label]))
+            }
+            other => {
+                let program = if other == Filesystem::Ext4 { "mkfs.ext4".to_owned() } else { format!("mkfs.{other}") };
+                let argv = Argv::new(program).args(["-q", "-F", "-b", "4096", "-U", &uuid.to_string()]);
+                let argv = if other == Filesystem::Ext4 { argv.args(["-O", EXT4_FEATURES, "-m", "0"]) } else { argv };
+                label.map_or(argv.clone(), |label| argv.args(["-L", label]))
+            }
+        };
+        self.tools.host.run(&argv.arg(&device)).or_trouble(Code::ProgramFailed)?;
+        Ok(())
+    }
+
+    fn mount(&mut self, number: u32, name: &str) -> Result<()> {
+        let device = self.device(number)?;
+        let at = self.tools.work.join(name);
+        fs::create_dir_all(&at).with_context(|| format!("creating {}", at.display()))?;
+        self.tools.host.mount(&Mount::new(device, &at, "ext4")).or_trouble(Code::MountFailed)?;
+        self.mounted.push(at);
+        Ok(())
+    }
+
+    /// The path of a place, with its folder made.
+    fn place(&self, place: &Place) -> Result<PathBuf> {
+        let path = self.tools.work.join(place.partition).join(&place.path);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+        }
+        Ok(path)
+    }
+
+    fn keep_log(&mut self, to: &Place) -> Result<()> {
+        for (name, bytes) in (self.log)() {
+            let path = self.place(&Place { partition: to.partition, path: format!("{}/{name}", to.path) })?;
+            write_synced(&path, &bytes, 0o640).or_trouble(Code::WriteFailed)?;
+        }
+        Ok(())
+    }
+
+    /// Keeps the log of a failed run if there is a place for it already; its own failure changes nothing.
+    fn rescue_log(&mut self) {
+        let keep = self.plan.steps.iter().find_map(|step| match step {
+            Step::KeepLog { to } => Some(to.clone()),
+            _ => None,
+        });
+        if let Some(to) = keep
+            && self.mounted.contains(&self.tools.work.join(to.partition))
+        {
+            drop(self.keep_log(&to));
+        }
+    }
+
+    /// Unmounts what was really mounted, innermost first, and goes on past failures; then frees the loop devices.
+    fn undo(&mut self) -> Result<()> {
+        let mut first = Ok(());
+        while let Some(at) = self.mounted.pop() {
+            let done = sync_filesystem(&at).or_trouble(Code::WriteFailed);
+            let gone = self.tools.host.unmount(&at).or_trouble(Code::MountFailed);
+            first = first.and(done).and(gone);
+        }
+        while let Some((_, device)) = self.loops.pop_last() {
+            let gone = self.tools.host.detach_loop(&device).or_trouble(Code::ProgramFailed);
+            first = first.and(gone);
+        }
+        first.and(self.tools.disk.sync_all().or_trouble(Code::WriteFailed))
+    }
+}
+

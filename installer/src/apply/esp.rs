@@ -1,0 +1,69 @@
+//! The EFI system partition, written through mtools: no kernel needs to know FAT for it.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use host::{Argv, Host};
+
+use super::Run;
+use crate::code::{Code, OrTrouble};
+use crate::plan::{Content, ESP_BOOT, ESP_WAITING};
+
+impl<H: Host> Run<'_, H> {
+    /// Makes folders and files; the boot file keeps its waiting name.
+    pub(super) fn fill_esp(
+        &mut self,
+        device: &Path,
+        folders: &[String],
+        copies: &[(String, String)],
+        files: &[(String, Content)],
+    ) -> Result<()> {
+        for folder in folders {
+            self.mtools("mmd", device, &[&dos(folder)])?;
+        }
+        for (from, to) in copies {
+            let from = self.tools.payload.folder.join(from);
+            self.mtools("mcopy", device, &[&from.to_string_lossy(), &dos(to)])?;
+        }
+        for (to, content) in files {
+            let name = Path::new(to).file_name().context("a file without a name")?;
+            let staged = self.tools.work.join(name);
+            let mut file = File::create(&staged).with_context(|| format!("creating {}", staged.display()))?;
+            file.write_all(&content.0).or_trouble(Code::WriteFailed)?;
+            drop(file);
+            self.mtools("mcopy", device, &[&staged.to_string_lossy(), &dos(to)])?;
+            std::fs::remove_file(&staged).with_context(|| format!("removing {}", staged.display()))?;
+        }
+        sync(device)
+    }
+
+    /// Gives the boot file the name that firmware looks for: one directory entry changes.
+    pub(super) fn name_boot_file(&mut self, device: &Path) -> Result<()> {
+        self.mtools("mren", device, &[&dos(ESP_WAITING), &dos(ESP_BOOT)])?;
+        sync(device)
+    }
+
+    fn mtools(&mut self, program: &str, device: &Path, args: &[&str]) -> Result<()> {
+        let argv = Argv::new(program)
+            .env("MTOOLSRC", "/dev/null")
+            // The geometry fields of the boot sector mean nothing to us, and mtools would compare them.
+            .env("MTOOLS_SKIP_CHECK", "1")
+            .arg("-i")
+            .arg(device)
+            .args(args);
+        self.tools.host.run(&argv).or_trouble(Code::ProgramFailed)?;
+        Ok(())
+    }
+}
+
+/// mtools calls the root of its drive `::`.
+fn dos(path: &str) -> String {
+    format!("::{path}")
+}
+
+fn sync(device: &Path) -> Result<()> {
+    let file = File::open(device).with_context(|| format!("opening {}", device.display()))?;
+    file.sync_all().or_trouble(Code::WriteFailed)
+}

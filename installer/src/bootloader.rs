@@ -1,0 +1,94 @@
+//! Text that GRUB reads: the environment block.
+//!
+//! `grub.cfg`, `bootargs.cfg` and the stub of the EFI system partition are files of the provider image; what differs
+//! from host to host stands in environment blocks, and those are written here.
+
+use std::fmt;
+
+/// Size of a GRUB environment block in bytes (GRUB's `grub-editenv` and `save_env` accept no other).
+pub const ENV_SIZE: usize = 1024;
+
+const SIGNATURE: &str = "# GRUB Environment Block\n";
+
+/// A variable that cannot stand in an environment block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EnvError {
+    /// The name is empty or has a character other than letters, digits and `_`.
+    Name(String),
+    /// The value of this variable has a control character.
+    Value(String),
+    /// The block would be longer than [`ENV_SIZE`]; the length it would have.
+    TooLong(usize),
+}
+
+impl fmt::Display for EnvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => write!(f, "`{name}` is not a name for a GRUB variable"),
+            Self::Value(name) => write!(f, "the value of `{name}` has a control character"),
+            Self::TooLong(length) => {
+                write!(f, "the GRUB environment would be {length} bytes long; {ENV_SIZE} are possible")
+            }
+        }
+    }
+}
+
+impl std::error::Error for EnvError {}
+
+/// Renders an environment block: signature, `name=value` lines, `#` up to [`ENV_SIZE`].
+///
+/// A backslash in a value is doubled, as GRUB's `lib/envblk.c` expects; line breaks are refused.
+pub fn render_env<'a>(variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Vec<u8>, EnvError> {
+    let mut text = SIGNATURE.to_owned();
+    for (name, value) in variables {
+        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            return Err(EnvError::Name(name.to_owned()));
+        }
+        if value.chars().any(char::is_control) {
+            return Err(EnvError::Value(name.to_owned()));
+        }
+        text.push_str(name);
+        text.push('=');
+        text.push_str(&value.replace('\\', "\\\\"));
+        text.push('\n');
+    }
+    if text.len() > ENV_SIZE {
+        return Err(EnvError::TooLong(text.len()));
+    }
+    let mut block = text.into_bytes();
+    block.resize(ENV_SIZE, b'#');
+    Ok(block)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_has_its_signature_its_variables_and_exactly_its_size() {
+        let block = render_env([("saved_entry", "registration"), ("path", "a\\b")]).unwrap();
+        assert_eq!(block.len(), ENV_SIZE);
+        let text = String::from_utf8(block).unwrap();
+        assert!(text.starts_with("# GRUB Environment Block\nsaved_entry=registration\npath=a\\\\b\n####"));
+        assert!(text.ends_with('#'));
+    }
+
+    #[test]
+    fn what_would_break_the_block_is_refused_by_name() {
+        assert_eq!(render_env([("a-b", "1")]), Err(EnvError::Name("a-b".into())));
+        assert_eq!(render_env([("a", "1\n2")]), Err(EnvError::Value("a".into())));
+        let long = "x".repeat(1024);
+        assert_eq!(render_env([("a", long.as_str())]), Err(EnvError::TooLong(25 + 2 + 1024 + 1)));
+    }
+
+    #[test]
+    fn grubs_own_tool_reads_the_block() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("grubenv");
+        let block = render_env([("saved_entry", "registration"), ("extra_cmdline", "a=b c")]).unwrap();
+        std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), &block).unwrap();
+        let argv = host::Argv::new("grub-editenv").arg(&path).arg("list");
+        let said = host::Host::run(&mut host::Linux, &argv).unwrap().stdout;
+        assert_eq!(said, "saved_entry=registration\nextra_cmdline=a=b c\n");
+    }
+}

@@ -1,0 +1,178 @@
+//! `landfall plan` and `landfall install`: user-data -> config -> plan -> apply -> report.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use host::Host;
+use userdata::UserData;
+use uuid::Uuid;
+
+use crate::apply::{Tools, apply};
+use crate::choose::choose;
+use crate::code::{self, Code, Trouble};
+use crate::config::{Config, configure};
+use crate::log::Log;
+use crate::machine::{self, Disk, Machine};
+use crate::payload::Payload;
+use crate::plan::{Inputs, Plan, plan};
+use crate::report::{Event, Finished, Next, Outcome};
+use crate::check;
+
+/// The stub on the EFI system partition.
+const ESP_STUB: &str = include_str!("../../dracut-module/rootfs/etc/cos/esp-grub.cfg");
+
+/// What the caller asks for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// `auto`, a device node or an image file.
+    pub disk: String,
+    /// User-data documents.
+    pub user_data: Vec<PathBuf>,
+    /// Folder of the payload.
+    pub payload: PathBuf,
+    /// Disk that holds the install medium, which is never a target.
+    pub medium: Option<PathBuf>,
+    /// Id of the install medium.
+    pub media_id: Option<String>,
+}
+
+/// Everything decided, nothing written.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The plan.
+    pub plan: Plan,
+    /// The payload it was made for.
+    pub payload: Payload,
+    /// What happens after a good end.
+    pub next: Next,
+}
+
+/// From texts and facts to a plan; writes nothing.
+pub fn prepare(request: &Request) -> Result<Prepared> {
+    let user_data = read_user_data(&request.user_data)?;
+    let config = configure(&user_data, &request.disk, &mut sysroot::hash_password)?;
+    let payload = Payload::open(&request.payload)?;
+    let disk = target(request, &config)?;
+    let media_id = media_id(request, &payload)?;
+    let inputs =
+        Inputs { config: &config, disk: &disk, payload: &payload, media_id: &media_id, esp_stub: ESP_STUB };
+    let plan = plan(&inputs, Uuid::new_v4)?;
+    Ok(Prepared { plan, payload, next: config.next })
+}
+
+/// Installs, telling every event on the way; the last one is always [`Event::Finished`], which is returned too.
+pub fn install<H: Host>(request: &Request, host: &mut H, on_event: &mut dyn FnMut(&Event)) -> Finished {
+    let started = Instant::now();
+    let log = RefCell::new(Log::new());
+    let mut tell = |event: &Event| {
+        log.borrow_mut().event(event);
+        on_event(event);
+    };
+    tell(&Event::Started {
+        program: "install".into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        uptime_s: crate::log::uptime(),
+    });
+    let finished = match ready(request) {
+        Err(error) => Finished::trouble(Outcome::Refused, &in_words(&error), started.elapsed()),
+        Ok(ready) => {
+            for note in ready.prepared.plan.layout.notes() {
+                tell(&Event::Note { text: note.to_string() });
+            }
+            match carry_out(&ready, host, &mut tell, &log) {
+                Ok(()) => Finished::installed(ready.prepared.next, started.elapsed()),
+                Err(error) => Finished::trouble(Outcome::Failed, &in_words(&error), started.elapsed()),
+            }
+        }
+    };
+    tell(&Event::Finished(finished.clone()));
+    finished
+}
+
+/// A plan, and the disk held for it.
+struct Ready {
+    prepared: Prepared,
+    disk: nix::fcntl::Flock<std::fs::File>,
+    work: PathBuf,
+}
+
+fn ready(request: &Request) -> Result<Ready> {
+    check::tools_present(Path::new("/"))?;
+    let prepared = prepare(request)?;
+    let disk = check::hold(&prepared.plan.disk)?;
+    let work = check::work_folder()?;
+    Ok(Ready { prepared, disk, work })
+}
+
+fn carry_out<H: Host>(
+    ready: &Ready,
+    host: &mut H,
+    tell: &mut dyn FnMut(&Event),
+    log: &RefCell<Log>,
+) -> Result<()> {
+    let Ready { prepared: Prepared { plan, payload, .. }, disk, work } = ready;
+    let files = || log.borrow().files(plan);
+    let tools = Tools { host, payload, work, disk };
+    let applied = apply(plan, tools, tell, &files);
+    // Only empty mount points are left; if one is not empty, it is still mounted and must not be touched.
+    for name in std::fs::read_dir(work).into_iter().flatten().flatten() {
+        drop(std::fs::remove_dir(name.path()));
+    }
+    drop(std::fs::remove_dir(work));
+    applied
+}
+
+/// Reads and validates every document; all findings of all documents are in the error.
+fn read_user_data(paths: &[PathBuf]) -> Result<UserData> {
+    let [path] = paths else {
+        let reason = match paths.len() {
+            0 => "no user-data was given".to_owned(),
+            several => format!("{several} user-data documents were given; merging is not supported yet"),
+        };
+        return Err(Trouble::new(Code::UserDataMissing, reason).into());
+    };
+    let bytes = std::fs::read(path)
+        .map_err(|error| Trouble::new(Code::UserDataMissing, format!("{}: {error}", path.display())))?;
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    let parsed = userdata::parse(&name, &bytes);
+    parsed.user_data.ok_or_else(|| {
+        let errors: Vec<String> = parsed
+            .findings
+            .iter()
+            .filter(|finding| finding.severity == userdata::Severity::Error)
+            .map(ToString::to_string)
+            .collect();
+        Trouble::new(Code::UserDataInvalid, errors.join("\n")).into()
+    })
+}
+
+/// The disk: an image file if `--disk` names one, else a disk of this machine.
+fn target(request: &Request, config: &Config) -> Result<Disk> {
+    let named = Path::new(&request.disk);
+    if request.disk != "auto" && named.is_file() {
+        // Loop devices are made by absolute path, whatever the working directory is then.
+        let path = std::fs::canonicalize(named).with_context(|| format!("resolving {}", named.display()))?;
+        return machine::image_file(&path);
+    }
+    let machine: Machine = machine::read_machine(Path::new("/sys"), Path::new("/dev"))?;
+    Ok(choose(&config.wish, &machine, request.medium.as_deref())?)
+}
+
+/// The medium's id; without a medium one that the payload determines.
+fn media_id(request: &Request, payload: &Payload) -> Result<String> {
+    if let Some(id) = &request.media_id {
+        return Ok(id.clone());
+    }
+    let digest = payload.manifest.digest().context("hashing the manifest")?;
+    Ok(digest.as_bytes().iter().take(16).map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The trouble of an error; one without a code is a program's or the system's failure.
+fn in_words(error: &anyhow::Error) -> Trouble {
+    match code::find(error) {
+        Some(trouble) => trouble.clone(),
+        None => Trouble::new(Code::ProgramFailed, format!("{error:#}")),
+    }
+}

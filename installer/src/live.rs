@@ -1,0 +1,129 @@
+//! The installer as it runs in the initramfs: it finds its medium, owns the consoles, and ends with a restart.
+
+use std::convert::Infallible;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Result;
+use host::{Host, Linux};
+use nix::sys::reboot::{RebootMode, reboot};
+
+use crate::code::{Code, Trouble};
+use crate::install::{Request, install};
+use crate::medium;
+use crate::report::{Event, EventWriter, Finished, Next, Outcome};
+use crate::screens::{InstallView, open_consoles};
+
+/// How long the good end stays on the screen before the machine restarts, in seconds.
+const COUNTDOWN: u64 = 5;
+
+/// What the kernel command line asks for.
+#[derive(Debug, PartialEq, Eq)]
+struct Call<'a> {
+    media_id: Option<&'a str>,
+    recovery: bool,
+}
+
+impl<'a> Call<'a> {
+    fn parse(cmdline: &'a str) -> Self {
+        let words = || cmdline.split_whitespace();
+        Self {
+            media_id: words().find_map(|word| word.strip_prefix("landfall.media=")),
+            recovery: words().any(|word| word == "landfall.recovery"),
+        }
+    }
+}
+
+/// Installs from the medium this machine was started from; returns only if the machine cannot be restarted.
+pub fn run(mut events: EventWriter) -> Result<Infallible> {
+    let mut view = InstallView::new(open_consoles());
+    view.draw();
+    let cmdline = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    let finished = from_medium(&Call::parse(&cmdline), &mut view, &mut events);
+    end(&finished, &mut view)
+}
+
+fn from_medium(call: &Call<'_>, view: &mut InstallView, events: &mut EventWriter) -> Finished {
+    let mut tell = |event: &Event| {
+        events.write(event);
+        view.event(event);
+    };
+    let request = match request(call, &mut Linux) {
+        Ok(request) => request,
+        Err(error) => {
+            let trouble = crate::code::find(&error).cloned();
+            let trouble = trouble.unwrap_or_else(|| Trouble::new(Code::MediumNotFound, format!("{error:#}")));
+            let finished = Finished::trouble(Outcome::Refused, &trouble, Duration::ZERO);
+            tell(&Event::Finished(finished.clone()));
+            return finished;
+        }
+    };
+    let finished = install(&request, &mut Linux, &mut tell);
+    // The medium may be gone by now (a pulled stick); there is nothing left to do with it.
+    drop(Linux.unmount(Path::new(medium::MOUNT_POINT)));
+    finished
+}
+
+fn request(call: &Call<'_>, host: &mut impl Host) -> Result<Request> {
+    if call.recovery {
+        return Err(Trouble::new(
+            Code::RecoveryOnly,
+            "this is the recovery system; this version of Landfall cannot reset or reinstall from it yet",
+        )
+        .into());
+    }
+    let Some(id) = call.media_id else {
+        return Err(Trouble::new(
+            Code::MediumNotFound,
+            "the kernel command line names no medium (landfall.media=)",
+        )
+        .into());
+    };
+    let medium = medium::find(id, host, medium::PATIENCE)?;
+    Ok(Request {
+        disk: "auto".to_owned(),
+        user_data: vec![medium.root.join("files-iso/config.yaml")],
+        payload: medium.root.join("landfall/payload"),
+        medium: Some(medium.disk),
+        media_id: Some(id.to_owned()),
+    })
+}
+
+/// Does what comes after the end: restart, switch off, or stay with the screen drawn afresh now and then.
+fn end(finished: &Finished, view: &mut InstallView) -> Result<Infallible> {
+    let (mode, verb) = match finished.next {
+        Next::Reboot => (RebootMode::RB_AUTOBOOT, "restarts"),
+        Next::Poweroff => (RebootMode::RB_POWER_OFF, "switches itself off"),
+        Next::Wait => loop {
+            std::thread::sleep(Duration::from_secs(5));
+            view.draw();
+        },
+    };
+    for left in (1..=COUNTDOWN).rev() {
+        view.next(format!("The machine {verb} in {left} s."));
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    nix::unistd::sync();
+    Ok(reboot(mode)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_says_which_medium_and_whether_it_is_recovery() {
+        let call = Call::parse("a=b landfall.media=00ff landfall.recovery\n");
+        assert_eq!(call, Call { media_id: Some("00ff"), recovery: true });
+        assert_eq!(Call::parse("quiet"), Call { media_id: None, recovery: false });
+    }
+
+    #[test]
+    fn the_recovery_system_never_installs_by_itself() {
+        let call = Call { media_id: Some("00ff"), recovery: true };
+        let mut host = host::Recorder::default();
+        let error = request(&call, &mut host).unwrap_err();
+        assert_eq!(crate::code::find(&error).unwrap().code, Code::RecoveryOnly);
+        assert!(host.calls.is_empty());
+    }
+}

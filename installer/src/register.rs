@@ -1,0 +1,306 @@
+//! `landfall register`: the registration screen, and the pairing behind it.
+//!
+//! One thread talks to Palette, this one owns the consoles; what they share is a channel of [`palette::Status`].
+
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use palette::host_id::{PRODUCT_UUID_PATH, Wish, host_id, read_product_uuid};
+use palette::inventory::read_addresses;
+use palette::worker::{self, Control};
+use palette::{Client, Facts, Inventory, Pairing, Settings, State, Status};
+use serde::Serialize;
+use tui::console::Console;
+use tui::{RegistrationScreen, Slot, draw_registration};
+use userdata::{HostId, UserData};
+
+use crate::report::EventWriter;
+use crate::screens::open_consoles;
+
+/// The user-data of an installed host.
+pub const USER_DATA: &str = "/oem/90_custom.yaml";
+
+/// Where an ID that `$random` made is kept, so that it survives an upgrade.
+const RANDOM_ID: &str = "/oem/.landfall-host-id";
+
+/// The query parameter that carries the ID (what the vendor's sample web app reads).
+const QR_PARAMETER: &str = "appliance-id";
+
+/// Everything this host knows about its registration.
+struct Host {
+    id: String,
+    qr_text: Option<String>,
+    labels: std::collections::BTreeMap<String, String>,
+    settings: Option<Settings>,
+    /// Why it cannot pair: bad user-data, no usable ID.
+    trouble: Option<Status>,
+}
+
+/// Events of this program; see `docs/interfaces.md`.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+enum Event<'a> {
+    Screen {
+        edge_host_id: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        qr_text: Option<&'a str>,
+        uptime_s: f64,
+    },
+    Pairing {
+        state: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        code: Option<&'a str>,
+        reason: &'a str,
+        uptime_s: f64,
+    },
+}
+
+/// Shows the screen and pairs, for ever.
+pub fn run() -> Result<()> {
+    let host = read_host(Path::new(USER_DATA));
+    let mut view = View::new(&host, open_consoles(), EventWriter::open(None)?);
+    let (sender, receiver) = mpsc::channel();
+    if let Some(trouble) = &host.trouble {
+        view.status(trouble.clone());
+    } else if let Some(settings) = host.settings.clone() {
+        let make = inventory_of(&host);
+        std::thread::Builder::new()
+            .name("pairing".into())
+            .spawn(move || pair(settings, make, |status| drop(sender.send(status.clone()))))
+            .context("starting the pairing thread")?;
+    }
+    loop {
+        match receiver.recv_timeout(Duration::from_secs(1)) {
+            Ok(status) => view.status(status),
+            Err(RecvTimeoutError::Timeout) => {}
+            // Nobody pairs: the screen stays, with the reason on it.
+            Err(RecvTimeoutError::Disconnected) => std::thread::sleep(Duration::from_secs(1)),
+        }
+        view.draw();
+    }
+}
+
+/// One attempt without a screen: the state it ends in.
+pub fn once() -> Result<State> {
+    let host = read_host(Path::new(USER_DATA));
+    if let Some(trouble) = host.trouble {
+        anyhow::bail!("{}: {}", trouble.code.unwrap_or("LF-P"), trouble.reason);
+    }
+    let settings = host.settings.clone().context("the user-data names no paletteEndpoint")?;
+    let client = Client::new(settings)?;
+    let registered = client.register(&inventory_of(&host)())?;
+    Ok(match registered.state {
+        palette::HostState::Unpaired => State::Waiting,
+        _ => State::Ready,
+    })
+}
+
+/// The edge host ID of this machine, from the user-data if there is any.
+pub fn edge_host_id() -> Result<String> {
+    let user_data = read_user_data(Path::new(USER_DATA)).ok();
+    let name = user_data.as_ref().and_then(|data| data.stylus.site.name.clone());
+    let prefix = user_data.as_ref().and_then(|data| data.stylus.site.prefix.clone());
+    id_of(name.as_ref(), prefix.as_deref())
+}
+
+fn pair(settings: Settings, make: impl Fn() -> Inventory, mut tell: impl FnMut(&Status)) {
+    match Client::new(settings) {
+        Ok(client) => {
+            let pairing = Pairing::new(Box::new(|| u32::from_ne_bytes(random_bytes())));
+            worker::run(&client, pairing, make, tell, &Control::new());
+        }
+        Err(error) => tell(&rejected(error.code(), error.to_string(), error.action())),
+    }
+}
+
+fn rejected(code: &'static str, reason: String, action: &str) -> Status {
+    Status { state: State::Rejected, reason, action: action.to_owned(), code: Some(code), next_try_in: None }
+}
+
+fn inventory_of(host: &Host) -> impl Fn() -> Inventory + Send + use<> {
+    let (id, labels) = (host.id.clone(), host.labels.clone());
+    move || Inventory {
+        host_uid: id.clone(),
+        labels: labels.clone(),
+        service_version: env!("CARGO_PKG_VERSION").to_owned(),
+        facts: Facts::read(Path::new("/"), &read_addresses()),
+    }
+}
+
+fn read_user_data(path: &Path) -> Result<UserData> {
+    let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+    let parsed = userdata::parse(&path.to_string_lossy(), &bytes);
+    parsed.user_data.with_context(|| {
+        parsed.findings.first().map_or_else(|| "no user-data".to_owned(), ToString::to_string)
+    })
+}
+
+fn id_of(name: Option<&HostId>, prefix: Option<&str>) -> Result<String> {
+    let name = match name {
+        Some(HostId::Fixed(name)) => Some(name.clone()),
+        Some(HostId::Random) => Some(random_id(prefix)?),
+        None => None,
+    };
+    let uuid = read_product_uuid(Path::new(PRODUCT_UUID_PATH)).ok();
+    let wish = Wish { name: name.as_deref(), prefix };
+    Ok(host_id(wish, uuid.as_deref(), || u128::from_ne_bytes(random_bytes()))?.as_str().to_owned())
+}
+
+/// The random ID that was kept, or a new one that is kept from now on.
+fn random_id(prefix: Option<&str>) -> Result<String> {
+    if let Ok(kept) = fs::read_to_string(RANDOM_ID) {
+        return Ok(kept.trim().to_owned());
+    }
+    let wish = Wish { name: Some("$random"), prefix };
+    let id = host_id(wish, None, || u128::from_ne_bytes(random_bytes()))?;
+    host::files::write_synced(Path::new(RANDOM_ID), format!("{id}\n").as_bytes(), 0o644)?;
+    Ok(id.as_str().to_owned())
+}
+
+/// Bytes from the kernel; zeroes if it gives none, which only makes a back-off less random.
+fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    if let Ok(mut source) = fs::File::open("/dev/urandom") {
+        drop(source.read_exact(&mut bytes));
+    }
+    bytes
+}
+
+fn read_host(path: &Path) -> Host {
+    let empty = Host {
+        id: id_of(None, None).unwrap_or_default(),
+        qr_text: None,
+        labels: std::collections::BTreeMap::new(),
+        settings: None,
+        trouble: None,
+    };
+    let user_data = match read_user_data(path) {
+        Ok(user_data) => user_data,
+        Err(error) => {
+            let trouble = rejected("LF-U01", format!("{error:#}"), crate::code::Code::UserDataInvalid.action());
+            return Host { trouble: Some(trouble), ..empty };
+        }
+    };
+    let site = user_data.stylus.site;
+    let (id, mut trouble) = match id_of(site.name.as_ref(), site.prefix.as_deref()) {
+        Ok(id) => (id, None),
+        Err(error) => {
+            let known = error.downcast_ref::<palette::HostIdError>();
+            let code = known.map_or("LF-P45", palette::HostIdError::code);
+            let action = known.map_or("", palette::HostIdError::action);
+            (String::new(), Some(rejected(code, format!("{error:#}"), action)))
+        }
+    };
+    let qr_text = site.registration_url.as_deref().and_then(|url| palette::qr::qr_text(url, QR_PARAMETER, &id).ok());
+    if site.palette_endpoint.is_none() && trouble.is_none() {
+        trouble = Some(rejected(
+            "LF-P50",
+            "the user-data names no stylus.site.paletteEndpoint".to_owned(),
+            "Add stylus.site.paletteEndpoint to the user-data.",
+        ));
+    }
+    let settings = site.palette_endpoint.map(|endpoint| Settings {
+        ca_certs: site.ca_certs,
+        token: site.edge_host_token.map(|token| palette::Secret::new(token.reveal())),
+        disable_auto_register: site.disable_auto_register,
+        project_uid: site.project_uid,
+        project_name: site.project_name,
+        proxy: site.network.https_proxy.map(|proxy| palette::Secret::new(proxy.reveal())),
+        no_proxy: site.network.no_proxy,
+        ..Settings::new(endpoint.to_string())
+    });
+    Host { id, qr_text, labels: site.tags, settings, trouble }
+}
+
+/// The consoles and what they show.
+struct View {
+    consoles: Vec<Console>,
+    events: EventWriter,
+    screen: RegistrationScreen,
+    /// When the next try is due, for the countdown.
+    due: Option<Instant>,
+    announced: bool,
+}
+
+impl View {
+    fn new(host: &Host, consoles: Vec<Console>, events: EventWriter) -> Self {
+        let screen = RegistrationScreen {
+            version: env!("CARGO_PKG_VERSION").into(),
+            slot: booted_slot(Path::new("/run/cos")),
+            edge_host_id: host.id.clone(),
+            qr_text: host.qr_text.clone(),
+            endpoint: host.settings.as_ref().map(|settings| settings.endpoint.clone()),
+            login: Some("Alt+F2 for a login".into()),
+            ..RegistrationScreen::default()
+        };
+        Self { consoles, events, screen, due: None, announced: false }
+    }
+
+    fn status(&mut self, status: Status) {
+        self.events.write(&Event::Pairing {
+            state: status.state.as_str(),
+            code: status.code,
+            reason: &status.reason,
+            uptime_s: crate::log::uptime(),
+        });
+        self.due = status.next_try_in.map(|delay| Instant::now() + delay);
+        self.screen.state = shown(status.state);
+        self.screen.code = status.code.map(ToOwned::to_owned);
+        self.screen.reason = Some(status.reason).filter(|reason| !reason.is_empty());
+        self.screen.action = Some(status.action).filter(|action| !action.is_empty());
+        self.draw();
+    }
+
+    fn draw(&mut self) {
+        let facts = Facts::read(Path::new("/"), &read_addresses());
+        self.screen.addresses = facts.nics.iter().filter_map(|nic| nic.ip).map(|ip| ip.to_string()).collect();
+        self.screen.links = facts.nics.iter().map(|nic| nic.name.clone()).filter(|name| has_carrier(name)).collect();
+        self.screen.host_name = fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned());
+        self.screen.next_try_s = self.due.map(|due| due.saturating_duration_since(Instant::now()).as_secs());
+        let uptime = Duration::from_secs_f64(crate::log::uptime());
+        for console in &mut self.consoles {
+            let screen = &self.screen;
+            // A console that does not take the picture must not stop the pairing.
+            drop(console.show(
+                &mut |frame| draw_registration(screen, frame),
+                &mut |log| log.registration(screen, uptime),
+            ));
+        }
+        if !self.announced {
+            self.announced = true;
+            self.events.write(&Event::Screen {
+                edge_host_id: &self.screen.edge_host_id,
+                qr_text: self.screen.qr_text.as_deref(),
+                uptime_s: crate::log::uptime(),
+            });
+        }
+    }
+}
+
+fn has_carrier(nic: &str) -> bool {
+    fs::read_to_string(format!("/sys/class/net/{nic}/carrier")).is_ok_and(|text| text.trim() == "1")
+}
+
+/// The slot, from the sentinel that the initramfs left.
+fn booted_slot(sentinels: &Path) -> Option<Slot> {
+    let slots =
+        [("active_mode", Slot::Active), ("passive_mode", Slot::Passive), ("recovery_mode", Slot::Recovery)];
+    slots.into_iter().find(|(name, _)| sentinels.join(name).exists()).map(|(_, slot)| slot)
+}
+
+const fn shown(state: State) -> tui::State {
+    match state {
+        State::NoNetwork => tui::State::NoNetwork,
+        State::Unreachable => tui::State::Unreachable,
+        State::Tls => tui::State::Tls,
+        State::Waiting => tui::State::Waiting,
+        State::Registering => tui::State::Registering,
+        State::Rejected => tui::State::Rejected,
+        State::Ready => tui::State::Ready,
+        State::Healthy => tui::State::Healthy,
+    }
+}

@@ -1,0 +1,215 @@
+//! The consoles of this machine: pictures on a display, lines on a serial port.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use tui::console::Console;
+use tui::{InstallScreen, Outcome, Phase, PhaseState, Progress, draw_install};
+
+use crate::report::{self, Event, Next};
+
+/// How often a screen is drawn while only numbers change.
+const PERIOD: Duration = Duration::from_millis(200);
+
+/// The ttys behind the kernel's consoles, from `/sys/class/tty/console/active`; `tty0` stands for the first terminal.
+pub fn console_paths(active: &str) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for name in active.split_whitespace() {
+        let name = if name == "tty0" { "tty1" } else { name };
+        let path = Path::new("/dev").join(name);
+        if !paths.contains(&path) {
+            paths.push(path);
+        }
+    }
+    paths
+}
+
+/// Opens every console that can be opened; a machine without one installs all the same.
+pub fn open_consoles() -> Vec<Console> {
+    let active = fs::read_to_string("/sys/class/tty/console/active").unwrap_or_default();
+    console_paths(&active).iter().filter_map(|path| Console::open(path).ok()).collect()
+}
+
+/// Follows the events of an install and draws them.
+#[derive(Debug)]
+pub struct InstallView {
+    consoles: Vec<Console>,
+    screen: InstallScreen,
+    drawn: Option<Instant>,
+}
+
+impl InstallView {
+    /// A view on the given consoles.
+    pub fn new(consoles: Vec<Console>) -> Self {
+        Self { consoles, screen: blank(), drawn: None }
+    }
+
+    /// Shows what an event says.
+    pub fn event(&mut self, event: &Event) {
+        if matches!(event, Event::Progress { done, total, .. } if done < total)
+            && self.drawn.is_some_and(|drawn| drawn.elapsed() < PERIOD)
+        {
+            return;
+        }
+        follow(&mut self.screen, event);
+        self.draw();
+    }
+
+    /// Shows the disk that is being installed.
+    pub fn disk(&mut self, disk: String) {
+        self.screen.disk = Some(disk);
+    }
+
+    /// Changes the sentence about what comes next.
+    pub fn next(&mut self, text: String) {
+        if let Some(Outcome::Installed { next, .. }) = &mut self.screen.outcome {
+            *next = text;
+        }
+        self.draw();
+    }
+
+    /// Draws on every console.
+    pub fn draw(&mut self) {
+        self.drawn = Some(Instant::now());
+        let uptime = Duration::from_secs_f64(crate::log::uptime());
+        for console in &mut self.consoles {
+            let screen = &self.screen;
+            // A console that does not take the picture must not stop an install.
+            drop(console.show(
+                &mut |frame| draw_install(screen, frame),
+                &mut |log| log.install(screen, uptime),
+            ));
+        }
+    }
+}
+
+/// Follows the events of an install and says them as lines, for a terminal that is no console.
+#[derive(Debug)]
+pub struct Lines {
+    screen: InstallScreen,
+    log: tui::PlainLog,
+}
+
+impl Lines {
+    /// Nothing said yet.
+    pub fn new() -> Self {
+        Self { screen: blank(), log: tui::PlainLog::new() }
+    }
+
+    /// The lines that an event adds.
+    pub fn event(&mut self, event: &Event) -> Vec<String> {
+        follow(&mut self.screen, event);
+        self.log.install(&self.screen, Duration::from_secs_f64(crate::log::uptime()))
+    }
+}
+
+impl Default for Lines {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The screen before the first event.
+fn blank() -> InstallScreen {
+    let phases = report::Phase::ALL.map(|phase| Phase { name: phase.name().into(), state: PhaseState::Pending });
+    InstallScreen {
+        version: env!("CARGO_PKG_VERSION").into(),
+        phases: phases.to_vec(),
+        current: "Looking for the install medium".into(),
+        ..InstallScreen::default()
+    }
+}
+
+/// Changes the screen as the event says.
+fn follow(screen: &mut InstallScreen, event: &Event) {
+    match event {
+        Event::Started { .. } => screen.current = "Checking user-data, payload and disk".into(),
+        Event::Step { index, of, phase, text } => {
+            for (shown, each) in screen.phases.iter_mut().zip(report::Phase::ALL) {
+                shown.state = match (each as u8).cmp(&(*phase as u8)) {
+                    std::cmp::Ordering::Less => PhaseState::Done,
+                    std::cmp::Ordering::Equal => PhaseState::Active,
+                    std::cmp::Ordering::Greater => PhaseState::Pending,
+                };
+            }
+            screen.log_tail.push(format!("{index}/{of} {text}"));
+            screen.current = capital(text);
+            screen.progress = None;
+        }
+        Event::Progress { done, total, rate, left_s, .. } => {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds for people")]
+            let left_s = left_s.ceil() as u64;
+            screen.progress =
+                Some(Progress { done: *done, total: *total, rate: Some(*rate), left_s: Some(left_s) });
+        }
+        Event::Note { text } => screen.log_tail.push(format!("note: {text}")),
+        Event::Finished(end) => finish(screen, end),
+    }
+}
+
+fn finish(screen: &mut InstallScreen, end: &report::Finished) {
+    screen.progress = None;
+    let code = end.code.clone().unwrap_or_default();
+    let reason = end.reason.clone().unwrap_or_default();
+    let action = end.action.clone().unwrap_or_default();
+    screen.outcome = Some(match end.result {
+        report::Outcome::Installed => {
+            for phase in &mut screen.phases {
+                phase.state = PhaseState::Done;
+            }
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds for people")]
+            let seconds = end.seconds.round() as u64;
+            Outcome::Installed { next: next_in_words(end.next).into(), seconds }
+        }
+        report::Outcome::Refused => Outcome::Refused { code, reason, action },
+        report::Outcome::Failed => {
+            Outcome::Failed { code, reason, action, last_lines: screen.log_tail.clone() }
+        }
+    });
+}
+
+/// What the machine does next, before a countdown says it better.
+const fn next_in_words(next: Next) -> &'static str {
+    match next {
+        Next::Reboot => "The machine restarts now.",
+        Next::Poweroff => "The machine switches itself off now.",
+        Next::Wait => "Remove the install medium and restart the machine.",
+    }
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_console_is_opened_once_and_tty0_means_the_first_terminal() {
+        let paths = console_paths("tty0 ttyS0 tty1\n");
+        assert_eq!(paths, [Path::new("/dev/tty1"), Path::new("/dev/ttyS0")]);
+    }
+
+    #[test]
+    fn a_step_marks_what_is_done_what_is_active_and_what_is_to_come() {
+        let mut view = InstallView::new(Vec::new());
+        view.event(&Event::Step { index: 9, of: 20, phase: report::Phase::Verify, text: "read back".into() });
+        let states: Vec<PhaseState> = view.screen.phases.iter().map(|phase| phase.state).collect();
+        use PhaseState::{Active, Done, Pending};
+        assert_eq!(states, [Done, Done, Active, Pending, Pending]);
+        assert_eq!(view.screen.current, "Read back");
+    }
+
+    #[test]
+    fn a_failure_shows_its_code_and_the_last_lines() {
+        let mut view = InstallView::new(Vec::new());
+        let trouble = crate::code::Trouble::new(crate::code::Code::ChunkBad, "chunk 3 is damaged");
+        let end = report::Finished::trouble(report::Outcome::Failed, &trouble, Duration::from_secs(3));
+        view.event(&Event::Finished(end));
+        let Some(Outcome::Failed { code, reason, .. }) = view.screen.outcome else { panic!("no failure shown") };
+        assert_eq!((code.as_str(), reason.as_str()), ("LF-I02", "chunk 3 is damaged"));
+    }
+}
