@@ -19,19 +19,20 @@ mod check;
 mod ends;
 mod layout;
 mod mbr;
+mod read;
 mod role;
 mod table;
 mod units;
 mod wanted;
+mod wipe;
 
 pub use bios::{BiosBoot, BiosError, embed_bios, embed_bios_in_gap};
 pub use check::LayoutError;
 pub use layout::{Geometry, Layout, Partition, Table};
 pub use mbr::{mbr_sector, write_mbr};
+pub use read::{ReadPartition, ReadTable, read_back};
 pub use role::{Filesystem, Role, UnknownFilesystem};
-pub use table::{
-    BootCode, ByteRange, ReadPartition, ReadTable, TableError, protective_mbr, read_back,
-    wipe_ranges, write_gpt,
-};
+pub use table::{BootCode, TableError, protective_mbr, write_gpt};
 pub use units::{Bytes, Lba, SectorSize, UnsupportedSectorSize};
 pub use wanted::{Extra, Note, Wanted};
+pub use wipe::{ByteRange, wipe_ranges};

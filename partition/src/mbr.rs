@@ -12,8 +12,9 @@ use mbrman::{BOOT_ACTIVE, BOOT_INACTIVE, CHS, MBRHeader, MBRPartitionEntry};
 use crate::{
     ends::Ends,
     layout::{Layout, Partition, Table},
+    read::ReadPartition,
     role::Role,
-    table::{BootCode, ReadPartition, TableError, check_size},
+    table::{BootCode, TableError, check_size},
     units::{Lba, SectorSize},
 };
 

@@ -1,4 +1,8 @@
 //! What is wanted and a disk -> where everything goes, or why not.
+#![expect(
+    clippy::expect_used,
+    reason = "a test that cannot prepare itself fails"
+)]
 
 mod independent;
 
@@ -41,10 +45,6 @@ fn names_and_mib(layout: &Layout) -> Vec<(u32, &str, u64)> {
         .collect()
 }
 
-#[expect(
-    clippy::expect_used,
-    reason = "a test that expects a refusal fails without"
-)]
 fn error(wanted: &Wanted) -> LayoutError {
     wanted.layout(big(), counting()).expect_err("it is refused")
 }
