@@ -1,0 +1,365 @@
+//! `install`: what the installer reads (`reference/palette.md` 1.8, `reference/kairos.md` 1.1).
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::finding::{Findings, Rule};
+use crate::place::{check_mount_path, path_fault};
+use crate::schema::{Schema, Shape, Unknown, field, not_carried_out};
+use crate::tree::Node;
+
+/// `install`.
+pub(crate) static INSTALL: Schema = Schema {
+    fields: &[&[
+        field("auto", Shape::Bool),
+        field("device", Shape::Text),
+        field("reboot", Shape::Bool),
+        field("poweroff", Shape::Bool),
+        field("nousers", Shape::Bool),
+        field("bind_mounts", Shape::Texts),
+        field("ephemeral_mounts", Shape::Texts),
+        field("extra-dirs-rootfs", Shape::Texts),
+        field("partitions", Shape::Object(&PARTITIONS)),
+        field("extra-partitions", Shape::Objects(&EXTRA_PARTITION)),
+        field("grub_options", Shape::Scalars),
+        not_carried_out("source", Shape::Text),
+        field("no-format", Shape::Bool),
+        not_carried_out("force", Shape::Bool),
+        not_carried_out("env", Shape::Any),
+        not_carried_out("grub-entry-name", Shape::Text),
+        not_carried_out("bundles", Shape::Any),
+        field("encrypted_partitions", Shape::Texts),
+        not_carried_out("skip_copy_kcrypt_plugin", Shape::Bool),
+        not_carried_out("system", Shape::Any),
+        not_carried_out("recovery-system", Shape::Any),
+        not_carried_out("passive", Shape::Any),
+        not_carried_out("ssh_hardening", Shape::Bool),
+        not_carried_out("allow-insecure-registries", Shape::Bool),
+        not_carried_out("firmware", Shape::Text),
+        not_carried_out("part-table", Shape::Text),
+        not_carried_out("cloud-init", Shape::Any),
+        not_carried_out("iso", Shape::Text),
+        not_carried_out("tty", Shape::Text),
+        not_carried_out("skip-entries", Shape::Any),
+    ]],
+    misplaced: &[],
+    unknown: Unknown::Refused,
+};
+
+static PARTITIONS: Schema = Schema {
+    fields: &[&[
+        field("oem", Shape::Object(&PARTITION)),
+        field("recovery", Shape::Object(&PARTITION)),
+        field("state", Shape::Object(&PARTITION)),
+        field("persistent", Shape::Object(&PARTITION)),
+        field("efi", Shape::Object(&PARTITION)),
+    ]],
+    misplaced: &[],
+    unknown: Unknown::Refused,
+};
+
+/// Only `size` has an effect, in Kairos as here; names and labels are the contract of the disk.
+static PARTITION: Schema = Schema {
+    fields: &[&[
+        field("size", Shape::Count),
+        field("fs", Shape::Text),
+        not_carried_out("name", Shape::Text),
+        not_carried_out("partition_label", Shape::Text),
+        not_carried_out("label", Shape::Text),
+        not_carried_out("flags", Shape::Any),
+        not_carried_out("uuid", Shape::Text),
+    ]],
+    misplaced: &[],
+    unknown: Unknown::Refused,
+};
+
+static EXTRA_PARTITION: Schema = Schema {
+    fields: &[&[
+        field("name", Shape::Text),
+        field("label", Shape::Text),
+        field("size", Shape::Count),
+        field("fs", Shape::Text),
+    ]],
+    misplaced: &[],
+    unknown: Unknown::Refused,
+};
+
+/// What the installer is told.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the switches of the format, each independent of the others"
+)]
+pub struct Install {
+    /// `auto`: install without asking.
+    pub auto: bool,
+    /// `device`.
+    pub device: Device,
+    /// `reboot`; see [`Install::afterwards`].
+    pub reboot: bool,
+    /// `poweroff`; see [`Install::afterwards`].
+    pub poweroff: bool,
+    /// `nousers`: no administrator is wanted.
+    pub nousers: bool,
+    /// `bind_mounts`: absolute clean paths, each one word.
+    pub bind_mounts: Vec<String>,
+    /// `ephemeral_mounts`: absolute clean paths, each one word.
+    pub ephemeral_mounts: Vec<String>,
+    /// `extra-dirs-rootfs`: absolute clean paths, each one word.
+    pub extra_dirs_rootfs: Vec<String>,
+    /// `partitions`.
+    pub partitions: PartitionSizes,
+    /// `extra-partitions`, in their order.
+    pub extra_partitions: Vec<ExtraPartition>,
+    /// `grub_options`, values as written.
+    pub grub_options: BTreeMap<String, String>,
+}
+
+/// What happens when the installation is complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Afterwards {
+    /// The machine starts again.
+    Reboot,
+    /// The machine is switched off.
+    Poweroff,
+    /// The screen stays.
+    Wait,
+}
+
+impl Install {
+    /// What happens when the installation is complete; `poweroff` takes precedence over `reboot`.
+    pub fn afterwards(&self) -> Afterwards {
+        match (self.poweroff, self.reboot) {
+            (true, _) => Afterwards::Poweroff,
+            (false, true) => Afterwards::Reboot,
+            (false, false) => Afterwards::Wait,
+        }
+    }
+}
+
+/// The disk that `install.device` asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Device {
+    /// Absent or `auto`: the installer chooses.
+    #[default]
+    Auto,
+    /// A clean path below `/dev`.
+    Path(String),
+}
+
+/// Sizes in MiB; absent: computed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct PartitionSizes {
+    /// `efi.size`.
+    pub efi: Option<u64>,
+    /// `oem.size`.
+    pub oem: Option<u64>,
+    /// `recovery.size`.
+    pub recovery: Option<u64>,
+    /// `state.size`.
+    pub state: Option<u64>,
+    /// `persistent.size`; 0 is the rest of the disk.
+    pub persistent: Option<u64>,
+}
+
+/// One of `extra-partitions`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ExtraPartition {
+    /// `name`, never empty.
+    pub name: String,
+    /// `label` of the filesystem.
+    pub label: Option<String>,
+    /// `size` in MiB; 0 or absent is the rest of the disk.
+    pub size: u64,
+    /// `fs`.
+    pub fs: Option<String>,
+}
+
+/// Reads `install`; its form was checked before.
+pub(crate) fn read(node: &Node, findings: &mut Findings) -> Install {
+    for key in ["bind_mounts", "ephemeral_mounts", "extra-dirs-rootfs"] {
+        for (index, item) in node
+            .at(&[key])
+            .map(Node::items)
+            .unwrap_or_default()
+            .iter()
+            .enumerate()
+        {
+            check_mount_path(item, &format!("install.{key}[{index}]"), findings);
+        }
+    }
+    warn_of_both(node, findings);
+    refuse_unsafe(node, findings);
+    let size = |role: &str| {
+        node.at(&["partitions", role])
+            .and_then(|node| node.count_at("size"))
+    };
+    Install {
+        auto: node.flag("auto"),
+        device: read_device(node, findings),
+        reboot: node.flag("reboot"),
+        poweroff: node.flag("poweroff"),
+        nousers: node.flag("nousers"),
+        bind_mounts: node.texts_at("bind_mounts"),
+        ephemeral_mounts: node.texts_at("ephemeral_mounts"),
+        extra_dirs_rootfs: node.texts_at("extra-dirs-rootfs"),
+        partitions: PartitionSizes {
+            efi: size("efi"),
+            oem: size("oem"),
+            recovery: size("recovery"),
+            state: size("state"),
+            persistent: size("persistent"),
+        },
+        extra_partitions: read_extra_partitions(node, findings),
+        grub_options: read_grub_options(node, findings),
+    }
+}
+
+fn warn_of_both(node: &Node, findings: &mut Findings) {
+    if let (true, true, Some(entry)) = (
+        node.flag("poweroff"),
+        node.flag("reboot"),
+        node.entry("reboot"),
+    ) {
+        let reason = "`poweroff` is true as well and takes precedence";
+        findings.warning(
+            Rule::PowerOffAndReboot,
+            entry.position,
+            "install.reboot",
+            reason,
+            "remove one of the two",
+        );
+    }
+}
+
+/// Keys that are valid but not carried out, where going on without them would destroy or expose data (rule U36).
+fn refuse_unsafe(node: &Node, findings: &mut Findings) {
+    let mut refuse = |key: &str, reason: &str| {
+        if let Some(entry) = node.entry(key) {
+            findings.error(
+                Rule::NotCarriedOut,
+                entry.position,
+                &format!("install.{key}"),
+                reason,
+                "remove it",
+            );
+        }
+    };
+    if node.flag("no-format") {
+        refuse(
+            "no-format",
+            "this version always lays the whole disk out anew",
+        );
+    }
+    if !node.texts_at("encrypted_partitions").is_empty() {
+        refuse(
+            "encrypted_partitions",
+            "this version cannot encrypt; the data would be in clear text",
+        );
+    }
+}
+
+fn read_device(node: &Node, findings: &mut Findings) -> Device {
+    let Some(entry) = node.entry("device") else {
+        return Device::Auto;
+    };
+    let Some(text) = entry.node.as_text() else {
+        return Device::Auto;
+    };
+    let mut refuse = |reason: &str, advice: &str| {
+        findings.error(
+            Rule::Device,
+            entry.node.position,
+            "install.device",
+            reason,
+            advice,
+        );
+        Device::Auto
+    };
+    let advice = "write `auto` or a path such as `/dev/nvme0n1`";
+    match text {
+        "" | "auto" => Device::Auto,
+        _ if text.starts_with("script://") => {
+            refuse("choosing the disk by a script is not supported", advice)
+        }
+        _ if !text.starts_with("/dev/")
+            || path_fault(text).is_some()
+            || text.contains(char::is_whitespace) =>
+        {
+            refuse(&format!("`{text}` is not a path of a device"), advice)
+        }
+        _ if text.starts_with("/dev/disk/by-partlabel/")
+            || text.starts_with("/dev/disk/by-partuuid/") =>
+        {
+            refuse(
+                "this names a partition, not a disk",
+                "write `/dev/disk/by-id/...`",
+            )
+        }
+        _ => Device::Path(text.to_owned()),
+    }
+}
+
+fn read_extra_partitions(node: &Node, findings: &mut Findings) -> Vec<ExtraPartition> {
+    let items = node
+        .at(&["extra-partitions"])
+        .map(Node::items)
+        .unwrap_or_default();
+    let mut partitions = Vec::new();
+    for (index, item) in items.iter().enumerate() {
+        let Some(name) = item.text_at("name") else {
+            let path = format!("install.extra-partitions[{index}]");
+            findings.error(
+                Rule::ExtraPartition,
+                item.position,
+                &path,
+                "the partition has no name",
+                "write `name: ...`",
+            );
+            continue;
+        };
+        partitions.push(ExtraPartition {
+            name,
+            label: item.text_at("label"),
+            size: item.count_at("size").unwrap_or_default(),
+            fs: item.text_at("fs"),
+        });
+    }
+    partitions
+}
+
+/// GRUB's environment block separates its lines by newlines: a value with one would add variables of its own.
+fn read_grub_options(node: &Node, findings: &mut Findings) -> BTreeMap<String, String> {
+    let entries = node
+        .at(&["grub_options"])
+        .map(Node::entries)
+        .unwrap_or_default();
+    for entry in entries {
+        let name = entry
+            .key
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '_')
+            && !entry.key.is_empty();
+        let value = entry
+            .node
+            .as_scalar()
+            .is_none_or(|value| !value.contains(char::is_control));
+        if !name || !value {
+            let reason = "GRUB's environment cannot hold this name or value";
+            let advice = "use letters, digits and `_` in the name, and one line as the value";
+            findings.error(
+                Rule::Name,
+                entry.position,
+                &format!("install.grub_options.{}", entry.key),
+                reason,
+                advice,
+            );
+        }
+    }
+    node.at(&["grub_options"])
+        .map(Node::scalars)
+        .unwrap_or_default()
+}

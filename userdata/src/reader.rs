@@ -1,0 +1,484 @@
+//! From text to the tree, by the events of the parser under `serde_yaml`.
+//!
+//! The events and not `Deserialize`: they tell quoted from plain text, keep `0644` as it was written and give the
+//! position of every key, so that all findings of a document come in one run.
+
+use std::collections::HashMap;
+
+use serde_yaml::granit_parser::{
+    self, ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, Tag,
+};
+
+use crate::finding::{Findings, Position, Rule};
+use crate::tree::{Entry, Node, Text, Value, is_null, resolve_plain};
+
+/// Deepest nesting; real user-data has about ten levels.
+const MAX_DEPTH: usize = 64;
+/// Most values after aliases are expanded; together with the text it bounds the memory to some tens of MiB.
+const MAX_NODES: usize = 100_000;
+/// Most bytes of text after aliases are expanded.
+const MAX_TEXT: usize = 4 << 20;
+
+/// Reads one document; `None` after an error, and for a text without any value.
+pub(crate) fn read(text: &str, findings: &mut Findings) -> Option<Node> {
+    let mut options = granit_parser::options! {
+        disallow_directives: true,
+        block_nesting_limit: MAX_DEPTH,
+        flow_nesting_limit: MAX_DEPTH,
+    };
+    options.set_emit_comments(false);
+    let errors = findings.errors();
+    let mut builder = Builder::default();
+    for event in Parser::new_from_str_with_options(text, options) {
+        let step = match event {
+            Ok((event, span)) => builder.take(event, &span, findings),
+            Err(error) => Err(refusal(&error, text)),
+        };
+        if let Err(refusal) = step {
+            findings.error(
+                refusal.rule,
+                refusal.position,
+                "",
+                &refusal.reason,
+                refusal.advice,
+            );
+            return None;
+        }
+    }
+    if findings.errors() == errors {
+        builder.root
+    } else {
+        None
+    }
+}
+
+/// Why reading stops here.
+struct Refusal {
+    rule: Rule,
+    position: Position,
+    reason: String,
+    advice: &'static str,
+}
+
+impl Refusal {
+    fn new(
+        rule: Rule,
+        position: Position,
+        reason: impl Into<String>,
+        advice: &'static str,
+    ) -> Self {
+        Self {
+            rule,
+            position,
+            reason: reason.into(),
+            advice,
+        }
+    }
+}
+
+/// A collection that is not complete yet.
+enum Frame {
+    List {
+        position: Position,
+        anchor: usize,
+        items: Vec<Node>,
+    },
+    Map {
+        position: Position,
+        anchor: usize,
+        entries: Vec<Entry>,
+        key: Option<PendingKey>,
+        lines: HashMap<String, usize>,
+    },
+}
+
+struct PendingKey {
+    key: String,
+    plain: bool,
+    position: Position,
+}
+
+/// Builds the tree without recursion: the depth of a document costs no stack.
+#[derive(Default)]
+struct Builder {
+    frames: Vec<Frame>,
+    /// Anchored values; `None` while the value is still being read.
+    anchors: HashMap<usize, Option<Node>>,
+    nodes: usize,
+    text: usize,
+    documents: usize,
+    root: Option<Node>,
+}
+
+impl Builder {
+    fn take(
+        &mut self,
+        event: Event<'_>,
+        span: &Span,
+        findings: &mut Findings,
+    ) -> Result<(), Refusal> {
+        let position = position_of(span.start.line(), span.start.col());
+        match event {
+            Event::DocumentStart(..) => self.start_document(position),
+            Event::Scalar(text, style, anchor, tag) => {
+                let node = scalar(&text, style, tag.as_deref(), position)?;
+                let plain = style == ScalarStyle::Plain;
+                self.spend(1, text.len(), position)?;
+                if self.expects_key() {
+                    return self.start_entry(&node, &text, plain, findings);
+                }
+                self.finish(node, anchor)
+            }
+            Event::SequenceStart(_, anchor, tag) => {
+                check_tag(tag.as_deref(), "seq", position)?;
+                self.open(
+                    Frame::List {
+                        position,
+                        anchor,
+                        items: Vec::new(),
+                    },
+                    anchor,
+                    position,
+                )
+            }
+            Event::MappingStart(_, anchor, tag) => {
+                check_tag(tag.as_deref(), "map", position)?;
+                self.open(
+                    Frame::Map {
+                        position,
+                        anchor,
+                        entries: Vec::new(),
+                        key: None,
+                        lines: HashMap::new(),
+                    },
+                    anchor,
+                    position,
+                )
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.close(),
+            Event::Alias(anchor) => self.expand(anchor, position),
+            _ => Ok(()),
+        }
+    }
+
+    fn start_document(&mut self, position: Position) -> Result<(), Refusal> {
+        self.documents = self.documents.saturating_add(1);
+        if self.documents > 1 {
+            let reason = "a second document starts here; user-data is one document";
+            return Err(Refusal::new(
+                Rule::Limit,
+                position,
+                reason,
+                "remove the `---` and merge the documents",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether a map waits for its next key.
+    fn expects_key(&self) -> bool {
+        matches!(self.frames.last(), Some(Frame::Map { key: None, .. }))
+    }
+
+    fn open(&mut self, frame: Frame, anchor: usize, position: Position) -> Result<(), Refusal> {
+        if self.expects_key() {
+            let reason = "a list or mapping is used as a key";
+            return Err(Refusal::new(
+                Rule::Syntax,
+                position,
+                reason,
+                "write a name as the key",
+            ));
+        }
+        if self.frames.len() >= MAX_DEPTH {
+            let reason = format!("the document is nested deeper than {MAX_DEPTH} levels");
+            return Err(Refusal::new(Rule::Limit, position, reason, ""));
+        }
+        if anchor != 0 {
+            self.anchors.insert(anchor, None);
+        }
+        self.spend(1, 0, position)?;
+        self.frames.push(frame);
+        Ok(())
+    }
+
+    fn start_entry(
+        &mut self,
+        node: &Node,
+        text: &str,
+        plain: bool,
+        findings: &mut Findings,
+    ) -> Result<(), Refusal> {
+        let position = node.position;
+        if plain && text == "<<" {
+            let reason = "merge keys (`<<`) mean different things to the readers of this file";
+            return Err(Refusal::new(
+                Rule::Syntax,
+                position,
+                reason,
+                "write the keys out",
+            ));
+        }
+        if plain && is_null(text) {
+            return Err(Refusal::new(
+                Rule::Syntax,
+                position,
+                "a key is missing before the colon",
+                "write a name as the key",
+            ));
+        }
+        if let Some(Frame::Map { key, lines, .. }) = self.frames.last_mut() {
+            if let Some(first) = lines.insert(text.to_owned(), position.line) {
+                let reason = format!("the key `{text}` already stands on line {first}");
+                findings.error(
+                    Rule::DuplicateKey,
+                    position,
+                    "",
+                    &reason,
+                    "keep one of the two",
+                );
+            }
+            *key = Some(PendingKey {
+                key: text.to_owned(),
+                plain,
+                position,
+            });
+        }
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), Refusal> {
+        match self.frames.pop() {
+            Some(Frame::List {
+                position,
+                anchor,
+                items,
+            }) => self.finish(
+                Node {
+                    position,
+                    value: Value::List(items),
+                },
+                anchor,
+            ),
+            Some(Frame::Map {
+                position,
+                anchor,
+                entries,
+                ..
+            }) => self.finish(
+                Node {
+                    position,
+                    value: Value::Map(entries),
+                },
+                anchor,
+            ),
+            None => Ok(()),
+        }
+    }
+
+    /// Puts a complete value where it belongs.
+    fn finish(&mut self, node: Node, anchor: usize) -> Result<(), Refusal> {
+        if anchor != 0 {
+            let (nodes, text) = size(&node);
+            self.spend(nodes, text, node.position)?;
+            self.anchors.insert(anchor, Some(node.clone()));
+        }
+        match self.frames.last_mut() {
+            Some(Frame::List { items, .. }) => items.push(node),
+            Some(Frame::Map { entries, key, .. }) => {
+                if let Some(PendingKey {
+                    key,
+                    plain,
+                    position,
+                }) = key.take()
+                {
+                    entries.push(Entry {
+                        key,
+                        plain,
+                        position,
+                        node,
+                    });
+                }
+            }
+            None => self.root = Some(node),
+        }
+        Ok(())
+    }
+
+    /// Puts a copy of the anchored value in the place of its alias; findings then point to the alias.
+    fn expand(&mut self, anchor: usize, position: Position) -> Result<(), Refusal> {
+        if self.expects_key() {
+            return Err(Refusal::new(
+                Rule::Syntax,
+                position,
+                "an alias is used as a key",
+                "write a name as the key",
+            ));
+        }
+        let Some(Some(node)) = self.anchors.get(&anchor) else {
+            let reason = "this alias stands inside the value that it repeats";
+            return Err(Refusal::new(
+                Rule::Syntax,
+                position,
+                reason,
+                "write the value out",
+            ));
+        };
+        let (nodes, text) = size(node);
+        let copy = Node {
+            position,
+            value: node.value.clone(),
+        };
+        self.spend(nodes, text, position)?;
+        self.finish(copy, 0)
+    }
+
+    /// Counts what a value costs before it is kept.
+    fn spend(&mut self, nodes: usize, text: usize, position: Position) -> Result<(), Refusal> {
+        self.nodes = self.nodes.saturating_add(nodes);
+        self.text = self.text.saturating_add(text);
+        if self.nodes > MAX_NODES || self.text > MAX_TEXT {
+            let reason = format!(
+                "the document has more than {MAX_NODES} values or {MAX_TEXT} bytes once its aliases are expanded"
+            );
+            return Err(Refusal::new(
+                Rule::Limit,
+                position,
+                reason,
+                "write fewer aliases",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Number of nodes and bytes of text of a value.
+fn size(node: &Node) -> (usize, usize) {
+    let (mut nodes, mut text) = (0_usize, 0_usize);
+    let mut open = vec![node];
+    while let Some(node) = open.pop() {
+        nodes = nodes.saturating_add(1);
+        text = text.saturating_add(match &node.value {
+            Value::Text(value) => value.text.len(),
+            Value::Number(value) => value.raw.len(),
+            _ => 0,
+        });
+        open.extend(node.items());
+        for entry in node.entries() {
+            text = text.saturating_add(entry.key.len());
+            open.push(&entry.node);
+        }
+    }
+    (nodes, text)
+}
+
+fn scalar(
+    text: &str,
+    style: ScalarStyle,
+    tag: Option<&Tag>,
+    position: Position,
+) -> Result<Node, Refusal> {
+    let quoted = || {
+        Value::Text(Text {
+            text: text.to_owned(),
+            plain: false,
+        })
+    };
+    let value = match tag {
+        None if style == ScalarStyle::Plain => resolve_plain(text),
+        None => quoted(),
+        Some(tag) if tag.core_suffix() == Some("str") => quoted(),
+        Some(tag) => return Err(unknown_tag(tag, position)),
+    };
+    Ok(Node { position, value })
+}
+
+fn check_tag(tag: Option<&Tag>, expected: &str, position: Position) -> Result<(), Refusal> {
+    match tag {
+        Some(tag) if tag.core_suffix() != Some(expected) => Err(unknown_tag(tag, position)),
+        _ => Ok(()),
+    }
+}
+
+fn unknown_tag(tag: &Tag, position: Position) -> Refusal {
+    let reason = format!(
+        "the tag `{}{}` is not used in user-data",
+        tag.original_handle(),
+        tag.suffix()
+    );
+    Refusal::new(
+        Rule::Syntax,
+        position,
+        reason,
+        "remove the tag, or quote the text if it starts with `!`",
+    )
+}
+
+fn position_of(line: usize, column: usize) -> Position {
+    Position {
+        line,
+        column: column.saturating_add(1),
+    }
+}
+
+/// Turns an error of the parser into a refusal, with advice where the text shows what was meant.
+fn refusal(error: &ScanError, text: &str) -> Refusal {
+    let mut position = position_of(error.marker().line(), error.marker().col());
+    let (rule, advice) = match error.kind() {
+        ErrorKind::TabNotAllowed | ErrorKind::TabInBlockIndentation => {
+            position = first_tab(text, position).unwrap_or(position);
+            (Rule::Tab, "indent with blanks")
+        }
+        ErrorKind::RecursionLimitExceeded => (Rule::Limit, "nest less deeply"),
+        ErrorKind::UnknownAnchor => (Rule::Syntax, "quote the text if it starts with `*`"),
+        _ => match misplaced_switch(text, position.line) {
+            Some(found) => {
+                position = found.position;
+                (Rule::Syntax, found.advice)
+            }
+            None => (
+                Rule::Syntax,
+                "indent keys of one mapping by the same number of blanks, and quote text that has `: ` or ` #`",
+            ),
+        },
+    };
+    Refusal::new(
+        rule,
+        position,
+        format!("the text is not valid YAML: {}", error.info()),
+        advice,
+    )
+}
+
+/// The first tab of the line; the parser points behind it.
+fn first_tab(text: &str, position: Position) -> Option<Position> {
+    let line = text.lines().nth(position.line.checked_sub(1)?)?;
+    let column = line.chars().position(|c| c == '\t')?;
+    Some(position_of(position.line, column))
+}
+
+struct MisplacedSwitch {
+    position: Position,
+    advice: &'static str,
+}
+
+/// Finds `reboot` or `poweroff` at a broken indentation, the best known slip of published samples (rule U02).
+fn misplaced_switch(text: &str, line: usize) -> Option<MisplacedSwitch> {
+    let candidates = [line, line.saturating_sub(1)];
+    candidates.into_iter().find_map(|number| {
+        let source = text.lines().nth(number.checked_sub(1)?)?;
+        let key = source.trim_start_matches(' ');
+        let advice = if key.starts_with("reboot:") {
+            "`reboot` belongs under `install:`, indented by two blanks"
+        } else if key.starts_with("poweroff:") {
+            "`poweroff` belongs under `install:`, indented by two blanks"
+        } else {
+            return None;
+        };
+        let indent = source.len().saturating_sub(key.len());
+        (indent > 0).then(|| MisplacedSwitch {
+            position: position_of(number, indent),
+            advice,
+        })
+    })
+}
