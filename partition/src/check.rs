@@ -22,7 +22,10 @@ const NAME_UNITS: usize = 36;
 #[non_exhaustive]
 pub enum LayoutError {
     /// The disk is smaller than what is wanted on it.
-    #[error("the disk is too small: it has {have}, and {need} are needed")]
+    #[error(
+        "the disk is too small: it has {} MiB ({} bytes), {} MiB ({} bytes) are needed",
+        .have.get() >> 20, .have.get(), .need.get().div_ceil(1 << 20), .need.get()
+    )]
     TooSmall {
         /// The smallest disk that would do, in bytes.
         need: Bytes,

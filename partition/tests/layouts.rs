@@ -102,6 +102,21 @@ fn the_smallest_disk_works_and_one_sector_less_does_not() {
 }
 
 #[test]
+fn a_disk_that_is_too_small_is_told_in_mebibytes_that_cannot_mislead() {
+    let need = wanted()
+        .smallest_disk(SectorSize::B512)
+        .expect("it is known");
+    let have = Bytes::new(need.get() - 512);
+    let refused = wanted()
+        .layout(disk_of(have, SectorSize::B512), counting())
+        .expect_err("it is refused");
+    assert_eq!(
+        refused.to_string(),
+        "the disk is too small: it has 4734 MiB (4963975168 bytes), 4735 MiB (4963975680 bytes) are needed"
+    );
+}
+
+#[test]
 fn a_disk_of_almost_nothing_is_too_small_and_nothing_breaks() {
     for size in [0, 1, 511, 4096, 33 * 512, MIB, 2 * MIB] {
         for sector in [SectorSize::B512, SectorSize::B4096] {
@@ -219,6 +234,16 @@ fn without_a_size_zero_the_last_extra_takes_the_rest_and_that_is_said() {
         given: Bytes::mib(56313),
     };
     assert_eq!(layout.notes(), [extended]);
+}
+
+#[test]
+fn a_last_partition_that_fits_exactly_is_not_called_extended() {
+    let wanted = with_extras(512, vec![]);
+    let need = wanted.smallest_disk(SectorSize::B512).expect("it is known");
+    let layout = wanted
+        .layout(disk_of(need, SectorSize::B512), counting())
+        .expect("it fits");
+    assert_eq!(layout.notes(), []);
 }
 
 #[test]

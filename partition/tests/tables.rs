@@ -382,6 +382,21 @@ fn a_forged_header_leads_nowhere() {
 }
 
 #[test]
+fn two_valid_copies_with_different_partitions_are_no_table() {
+    let last = usize::try_from(small().1).expect("it fits") - 512;
+    let entries = last - 32 * 512;
+    let refused = read_after(|disk| {
+        disk[entries + 128 + 48] ^= 1; // an attribute of the second partition
+        let crc = crc32(&disk[entries..last]);
+        forge(&mut disk[last..], 88, crc);
+    });
+    assert!(
+        matches!(refused, Err(TableError::CopiesDiffer("partitions"))),
+        "{refused:?}"
+    );
+}
+
+#[test]
 fn an_empty_disk_has_no_table() {
     for sector in [SectorSize::B512, SectorSize::B4096] {
         let read = read_back(&mut Recorded::of(1 << 20), sector);
