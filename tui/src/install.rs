@@ -197,6 +197,7 @@ fn draw_bar(screen: &InstallScreen, area: Rect, buffer: &mut Buffer) {
 fn draw_body(screen: &InstallScreen, area: Rect, buffer: &mut Buffer) {
     let width = area.width;
     let mut blocks = vec![Block::new(rank::DISK, disk_lines(screen, width))];
+    let mut log_style = theme::DIM;
     let log = match &screen.outcome {
         None => {
             blocks.push(Block::new(rank::PHASES, phase_lines(&screen.phases, width)));
@@ -206,7 +207,10 @@ fn draw_body(screen: &InstallScreen, area: Rect, buffer: &mut Buffer) {
         Some(outcome) => {
             blocks.extend(outcome_blocks(outcome, width));
             match outcome {
-                Outcome::Failed { last_lines, .. } if !last_lines.is_empty() => last_lines,
+                Outcome::Failed { last_lines, .. } if !last_lines.is_empty() => {
+                    log_style = theme::TEXT;
+                    last_lines
+                }
                 _ => &screen.log_tail,
             }
         }
@@ -215,7 +219,7 @@ fn draw_body(screen: &InstallScreen, area: Rect, buffer: &mut Buffer) {
     let taken: usize = blocks.iter().filter(|block| !block.lines.is_empty()).map(|block| block.lines.len() + 1).sum();
     let room = usize::from(area.height).saturating_sub(taken + 1);
     let newest = log.iter().skip(log.len().saturating_sub(room));
-    let mut lines: Vec<Line<'static>> = newest.map(|line| Line::styled(shorten(line, width), theme::DIM)).collect();
+    let mut lines: Vec<Line<'static>> = newest.map(|line| Line::styled(shorten(line, width), log_style)).collect();
     if !lines.is_empty() {
         lines.insert(0, Line::styled("─".repeat(usize::from(width)), theme::DIM));
     }

@@ -3,8 +3,9 @@
 use ratatui::{
     Frame,
     buffer::Buffer,
-    layout::{Alignment, Rect, Size},
+    layout::{Rect, Size},
     text::{Line, Span},
+    widgets::Widget,
 };
 
 use super::{RegistrationScreen, Slot, State, panel};
@@ -44,7 +45,7 @@ pub fn draw_registration(screen: &RegistrationScreen, frame: &mut Frame<'_>) {
     draw_bar(screen, top, buffer);
     match (&code, place) {
         (Code::Shown(qr), Some(place)) => {
-            QrWidget { qr, scale: place.scale }.render_at(place.area, buffer);
+            QrWidget { qr, scale: place.scale }.render(place.area, buffer);
             let words = Rect { width: body.width.saturating_sub(place.area.width), ..body };
             draw_words(screen, None, inner(words, 1), buffer);
         }
@@ -106,12 +107,6 @@ fn place(qr: &Qr, area: Rect) -> Option<Place> {
     Some(Place { bar, scale, area: Rect::new(x, y, size.width, size.height) })
 }
 
-impl QrWidget<'_> {
-    fn render_at(self, area: Rect, buffer: &mut Buffer) {
-        ratatui::widgets::Widget::render(self, area, buffer);
-    }
-}
-
 fn split(area: Rect, top: u16) -> [Rect; 2] {
     let top = top.min(area.height);
     [Rect { height: top, ..area }, Rect { y: area.y + top, height: area.height - top, ..area }]
@@ -132,14 +127,9 @@ fn draw_bar(screen: &RegistrationScreen, area: Rect, buffer: &mut Buffer) {
         Span::styled(format!(" {}", shorten(&screen.version, 20)), soft),
         Span::styled("  Edge host registration", soft),
     ]);
+    let title_columns = u16::try_from(title.width()).unwrap_or(u16::MAX).min(area.width);
     write(&[title], area, buffer);
-    if let Some(slot) = screen.slot {
-        let style = if slot == Slot::Active { soft } else { strong };
-        write(&[Line::styled(format!("slot {}", slot.name()), style).alignment(Alignment::Right)], area, buffer);
-        let text = format!("slot {}", slot.name());
-        let width = u16::try_from(text.len()).unwrap_or(0);
-        buffer.set_string(area.right().saturating_sub(width), area.y, text, style);
-    }
+    draw_whereabouts(screen, Rect { x: area.x + title_columns, width: area.width - title_columns, ..area }, buffer);
     let label = "Edge host ID  ";
     let label_width = 14;
     let ids = panel::id_lines(&screen.edge_host_id, area.width.saturating_sub(label_width), strong, strong);
@@ -149,20 +139,33 @@ fn draw_bar(screen: &RegistrationScreen, area: Rect, buffer: &mut Buffer) {
     write(&ids, rows, buffer);
 }
 
+/// Host name and slot at the right end of a row. A slot other than the active one stands out.
+fn draw_whereabouts(screen: &RegistrationScreen, area: Rect, buffer: &mut Buffer) {
+    let (strong, soft) = panel::tone(screen.state).bar();
+    let slot = screen.slot.map(|slot| format!("slot {}", slot.name())).unwrap_or_default();
+    let slot_style = if screen.slot == Some(Slot::Active) { soft } else { strong };
+    let room = usize::from(area.width).saturating_sub(slot.len() + 4);
+    // A host name equal to the ID says nothing new.
+    let host_name = screen.host_name.as_deref().filter(|name| *name != screen.edge_host_id).unwrap_or_default();
+    let host_name = shorten(host_name, u16::try_from(room).unwrap_or(0));
+    let line = Line::from(vec![Span::styled(host_name, strong), Span::raw("  "), Span::styled(slot, slot_style)]);
+    let width = u16::try_from(line.width()).unwrap_or(u16::MAX).min(area.width);
+    buffer.set_line(area.right() - width, area.y, &line, width);
+}
+
 /// The column of words, with the login at its foot.
 fn draw_words(screen: &RegistrationScreen, no_code: Option<&str>, area: Rect, buffer: &mut Buffer) {
     let area = Rect { width: area.width.min(MEASURE), ..area };
     let width = area.width;
     let foot = panel::login(screen, width).lines;
     let foot_rows = u16::try_from(foot.len()).unwrap_or(0).min(2);
-    let room = area.height.saturating_sub(foot_rows + 2);
+    let room = area.height.saturating_sub(foot_rows + 1);
     let can_scan = no_code.is_none() && screen.qr_text.is_some();
     let mut blocks = vec![
         panel::headline(screen, width),
         panel::reason(screen, width),
         panel::action(screen, width, can_scan),
         panel::ladder(screen, width),
-        panel::host_name(screen, width),
         panel::url(screen, width),
     ];
     if let Some(why) = no_code {
@@ -225,7 +228,7 @@ fn draw_lines(screen: &RegistrationScreen, area: Rect, buffer: &mut Buffer) {
         title.push_str(", slot ");
         title.push_str(slot.name());
     }
-    let title = Block::new(panel::rank::HOST_NAME, vec![Line::styled(shorten(&title, width), theme::DIM)]);
+    let title = Block::new(panel::rank::TITLE, vec![Line::styled(shorten(&title, width), theme::DIM)]);
     let id = panel::id_lines(&screen.edge_host_id, width, theme::STRONG, theme::ACCENT);
     let blocks = vec![
         title,

@@ -7,6 +7,7 @@ use ratatui::{
 
 use super::{RegistrationScreen, Rung, State};
 use crate::{
+    big::{COLUMNS, big},
     plain::human_time,
     stack::Block,
     theme::{self, Tone},
@@ -21,10 +22,10 @@ pub(super) mod rank {
     pub(in crate::registration) const ADDRESS: u8 = 70;
     pub(in crate::registration) const ACTION: u8 = 60;
     pub(in crate::registration) const URL: u8 = 50;
+    pub(in crate::registration) const NO_QR: u8 = 45;
     pub(in crate::registration) const LADDER: u8 = 40;
     pub(in crate::registration) const LOGIN: u8 = 30;
-    pub(in crate::registration) const NO_QR: u8 = 20;
-    pub(in crate::registration) const HOST_NAME: u8 = 10;
+    pub(in crate::registration) const TITLE: u8 = 10;
     pub(in crate::registration) const BIG_ID: u8 = 5;
 }
 
@@ -80,28 +81,28 @@ fn field(name: &str, value: &str, indent: u16, width: u16, value_style: Style) -
     lines
 }
 
-/// The state in words, and when the next try is.
+fn indented(mut line: Line<'static>) -> Line<'static> {
+    line.spans.insert(0, Span::raw("  "));
+    line
+}
+
+/// The state in words, the code of a fault, and when the next try is.
 pub(super) fn headline(screen: &RegistrationScreen, width: u16) -> Block {
     let style = tone(screen.state).headline();
     let text = format!("{} {}", theme::SQUARE, headline_text(screen.state));
     let mut lines = styled(&text, width, style);
-    if let Some(seconds) = screen.next_try_s {
-        let text = format!("next try in {}", human_time(seconds));
-        lines.extend(styled(&format!("  {text}"), width, theme::TEXT));
+    let next_try = screen.next_try_s.map(|seconds| format!("next try in {}", human_time(seconds)));
+    let facts: Vec<String> = screen.code.iter().cloned().chain(next_try).collect();
+    if !facts.is_empty() {
+        lines.extend(styled(&facts.join(", "), width.saturating_sub(2), theme::TEXT).into_iter().map(indented));
     }
     Block::new(rank::HEADLINE, lines)
 }
 
-/// What is wrong, with its code.
+/// What is wrong.
 pub(super) fn reason(screen: &RegistrationScreen, width: u16) -> Block {
-    let mut lines = Vec::new();
-    if let Some(reason) = &screen.reason {
-        lines = styled(reason, width, theme::STRONG);
-    }
-    if let Some(code) = &screen.code {
-        lines.extend(styled(code, width, theme::TEXT));
-    }
-    Block::new(rank::REASON, lines)
+    let lines = screen.reason.as_deref().map(|reason| styled(reason, width, theme::STRONG));
+    Block::new(rank::REASON, lines.unwrap_or_default())
 }
 
 /// What to do next.
@@ -110,21 +111,11 @@ pub(super) fn action(screen: &RegistrationScreen, width: u16, can_scan: bool) ->
     Block::new(rank::ACTION, text.map(|text| styled(text, width, theme::TEXT)).unwrap_or_default())
 }
 
-/// The registration URL in words.
+/// The registration URL in words. A blank in it, which should not be there, must not break it.
 pub(super) fn url(screen: &RegistrationScreen, width: u16) -> Block {
-    let mut lines = Vec::new();
-    if let Some(url) = screen.qr_text.as_deref().filter(|_| !screen.state.is_registered()) {
-        lines.push(Line::styled(shorten("Or open this page", width), theme::LABEL));
-        // A wrapped URL must read on without a gap, so blanks (there should be none) do not break it.
-        lines.extend(styled(&clean(url).replace(' ', "%20"), width, theme::TEXT));
-    }
-    Block::new(rank::URL, lines)
-}
-
-/// Host name, where it says more than the ID does.
-pub(super) fn host_name(screen: &RegistrationScreen, width: u16) -> Block {
-    let name = screen.host_name.as_deref().filter(|name| *name != screen.edge_host_id);
-    Block::new(rank::HOST_NAME, name.map(|name| field("Host name", name, 13, width, theme::TEXT)).unwrap_or_default())
+    let url = screen.qr_text.as_deref().filter(|_| !screen.state.is_registered());
+    let lines = url.map(|url| styled(&clean(url).replace(' ', "%20"), width, theme::LABEL));
+    Block::new(rank::URL, lines.unwrap_or_default())
 }
 
 /// Addresses and endpoint, where there is no ladder that shows them.
@@ -216,9 +207,10 @@ pub(super) fn big_id(id: &str, width: u16) -> Block {
     let rest: Vec<char> = rest.chars().collect();
     let mut rows: Vec<String> = if prefix.is_empty() { Vec::new() } else { vec![prefix.to_owned()] };
     rows.extend(rest.chunks(8).map(|row| row.iter().collect::<String>()));
-    let style = |at: usize| if at % 8 < 4 { theme::STRONG } else { theme::ACCENT };
-    let fits = |row: &String| columns(row) * usize::from(crate::big::COLUMNS) <= usize::from(width);
-    let pictures: Option<Vec<_>> = rows.iter().map(|row| crate::big::big(row, 1, style).filter(|_| fits(row))).collect();
+    let style = |row: &str, at: usize| if row == prefix || at < 4 { theme::STRONG } else { theme::ACCENT };
+    let fits = |row: &String| columns(row) * usize::from(COLUMNS) <= usize::from(width);
+    let picture = |row: &String| big(row, 1, |at| style(row, at)).filter(|_| fits(row));
+    let pictures: Option<Vec<_>> = rows.iter().map(picture).collect();
     Block::new(rank::BIG_ID, pictures.unwrap_or_default().into_iter().flatten().collect())
 }
 

@@ -2,31 +2,32 @@
 #![allow(dead_code, reason = "each user takes its part")]
 #![allow(missing_docs, reason = "not a library")]
 
+use std::sync::LazyLock;
+
 use ratatui::{buffer::Buffer, style::Color};
-use spleen_font::{FONT_8X16, PSF2Font};
+use spleen_font::FONT_8X16;
 
 /// Pixel rows of a character cell.
 const CELL_HEIGHT: usize = 16;
 
 /// An RGB picture.
 #[derive(Debug)]
-pub struct Picture {
-    pub width: usize,
-    pub height: usize,
-    pub rgb: Vec<u8>,
+pub(crate) struct Picture {
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+    pub(crate) rgb: Vec<u8>,
 }
 
 impl Picture {
     /// Draws every cell, 8 or 9 pixels wide. In the 9-pixel mode of VGA the ninth column of block and line characters
     /// repeats the eighth, and is blank for others.
-    pub fn draw(buffer: &Buffer, cell_width: usize) -> Self {
+    pub(crate) fn draw(buffer: &Buffer, cell_width: usize) -> Self {
         let (columns, rows) = (usize::from(buffer.area.width), usize::from(buffer.area.height));
         let (width, height) = (columns * cell_width, rows * CELL_HEIGHT);
-        let mut font = PSF2Font::new(FONT_8X16).unwrap();
         let mut rgb = vec![0; width * height * 3];
         for (at, cell) in buffer.content.iter().enumerate() {
             let (column, row) = (at % columns, at / columns);
-            let glyph = glyph(&mut font, cell.symbol());
+            let glyph = glyph(cell.symbol());
             for y in 0..CELL_HEIGHT {
                 for x in 0..cell_width {
                     let repeats = "─│█▀▄░".contains(cell.symbol());
@@ -40,7 +41,7 @@ impl Picture {
         Self { width, height, rgb }
     }
 
-    pub fn to_png(&self) -> Vec<u8> {
+    pub(crate) fn to_png(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let (width, height) = (u32::try_from(self.width).unwrap(), u32::try_from(self.height).unwrap());
         let mut encoder = png::Encoder::new(&mut bytes, width, height);
@@ -52,23 +53,37 @@ impl Picture {
 }
 
 /// Sixteen rows of eight pixels. Blocks are made here, exact to the pixel; letters come from the font.
-fn glyph(font: &mut PSF2Font<'_>, symbol: &str) -> [u8; CELL_HEIGHT] {
+fn glyph(symbol: &str) -> [u8; CELL_HEIGHT] {
     let halves = |top: u8, bottom: u8| std::array::from_fn(|y| if y < CELL_HEIGHT / 2 { top } else { bottom });
+    let rows = |from: usize, rows: &[u8]| {
+        std::array::from_fn(|y| y.checked_sub(from).and_then(|y| rows.get(y)).copied().unwrap_or(0))
+    };
     match symbol {
         "█" => halves(0xff, 0xff),
         "▀" => halves(0xff, 0),
         "▄" => halves(0, 0xff),
         "░" => std::array::from_fn(|y| if y % 2 == 0 { 0x22 } else { 0x88 }),
-        "─" => std::array::from_fn(|y| if y == 7 { 0xff } else { 0 }),
-        _ => {
-            let mut rows = [0; CELL_HEIGHT];
-            let found = font.glyph_for_utf8(symbol.as_bytes()).unwrap_or_else(|| panic!("no glyph for {symbol:?}"));
-            for (row, pixels) in rows.iter_mut().zip(found) {
-                *row = pixels.fold(0, |bits, on| bits << 1 | u8::from(on));
-            }
-            rows
-        }
+        "─" => rows(7, &[0xff]),
+        "·" => rows(7, &[0x18, 0x18]),
+        "■" => rows(5, &[0x7c; 7]),
+        "►" => rows(3, &[0x80, 0xc0, 0xe0, 0xf0, 0xf8, 0xfc, 0xf8, 0xf0, 0xe0, 0xc0, 0x80]),
+        "√" => rows(2, &[0x0f, 0x0c, 0x0c, 0x0c, 0x0c, 0xec, 0x6c, 0x6c, 0x3c, 0x1c]),
+        _ => letter(symbol).unwrap_or_else(|| panic!("no glyph for {symbol:?}")),
     }
+}
+
+/// Looks a letter up in the font. The file is PSF version 1 although its crate reads only version 2: four bytes of
+/// header, 512 glyphs, then for each glyph its code points in little endian, ended by 0xffff.
+fn letter(symbol: &str) -> Option<[u8; CELL_HEIGHT]> {
+    static CODES: LazyLock<Vec<Vec<u16>>> = LazyLock::new(|| {
+        assert_eq!(FONT_8X16[..4], [0x36, 0x04, 0x03, 16], "the font has another format now");
+        let table = &FONT_8X16[4 + 512 * CELL_HEIGHT..];
+        let codes: Vec<u16> = table.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
+        codes.split(|code| *code == 0xffff).map(<[u16]>::to_vec).collect()
+    });
+    let wanted = u16::try_from(u32::from(symbol.chars().next()?)).ok()?;
+    let at = CODES.iter().position(|codes| codes.contains(&wanted))?;
+    FONT_8X16[4 + at * CELL_HEIGHT..][..CELL_HEIGHT].try_into().ok()
 }
 
 /// The palette of VGA text mode.

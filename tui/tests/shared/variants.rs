@@ -1,4 +1,5 @@
 //! Every screen that Landfall can show, with a name. Shared by the tests and by the gallery.
+#![allow(dead_code, reason = "each user takes its part")]
 #![allow(missing_docs, reason = "not a library")]
 
 use ratatui::{Terminal, backend::TestBackend, buffer::Buffer};
@@ -7,16 +8,16 @@ use tui::{
     draw_registration,
 };
 
-pub const ID: &str = "edge-03163342f7f0e6fe20de095ed8548c93";
+pub(crate) const ID: &str = "edge-03163342f7f0e6fe20de095ed8548c93";
 
 #[derive(Debug)]
-pub enum Variant {
+pub(crate) enum Variant {
     Install(InstallScreen),
     Registration(RegistrationScreen),
 }
 
 impl Variant {
-    pub fn draw(&self, columns: u16, rows: u16) -> Buffer {
+    pub(crate) fn draw(&self, columns: u16, rows: u16) -> Buffer {
         let mut terminal = Terminal::new(TestBackend::new(columns, rows)).unwrap();
         let drawn = terminal.draw(|frame| match self {
             Self::Install(screen) => draw_install(screen, frame),
@@ -28,13 +29,13 @@ impl Variant {
 }
 
 /// The text of a buffer, without blanks at the ends of lines.
-pub fn text(buffer: &Buffer) -> String {
+pub(crate) fn text(buffer: &Buffer) -> String {
     let rows = buffer.content.chunks(usize::from(buffer.area.width));
     let row = |row: &[ratatui::buffer::Cell]| row.iter().map(|cell| cell.symbol()).collect::<String>();
     rows.map(|cells| row(cells).trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
-pub fn all() -> Vec<(&'static str, Variant)> {
+pub(crate) fn all() -> Vec<(&'static str, Variant)> {
     let mut variants: Vec<_> = install().into_iter().map(|(name, screen)| (name, Variant::Install(screen))).collect();
     variants.extend(registration().into_iter().map(|(name, screen)| (name, Variant::Registration(screen))));
     variants
