@@ -122,17 +122,11 @@ pub(crate) fn warn_of_placeholders(document: &Node, findings: &mut Findings) {
     let mut open = vec![(document, String::new())];
     while let Some((node, path)) = open.pop() {
         match &node.value {
-            Value::Text(text) => {
-                if let Some(placeholder) = placeholder(&text.text) {
-                    let reason = format!("the placeholder `{placeholder}` was not replaced");
-                    findings.warning(
-                        Rule::Placeholder,
-                        node.position,
-                        &path,
-                        &reason,
-                        "write the real value",
-                    );
-                }
+            // The placeholder is not repeated: the value may be a password after all.
+            Value::Text(text) if has_placeholder(&text.text) => {
+                let reason = "a placeholder in angle brackets was not replaced";
+                let advice = "write the real value";
+                findings.warning(Rule::Placeholder, node.position, &path, reason, advice);
             }
             Value::List(items) => {
                 open.extend(
@@ -151,18 +145,21 @@ pub(crate) fn warn_of_placeholders(document: &Node, findings: &mut Findings) {
     }
 }
 
-/// The first `<words-with-dashes>` of a text. Shell redirections have a blank or a path after the `<`.
-fn placeholder(text: &str) -> Option<&str> {
-    text.match_indices('<').find_map(|(start, _)| {
-        let rest = text.get(start..)?;
-        let end = rest.find('>')?;
-        let inner = rest.get(1..end)?;
-        let words = inner.starts_with(|c: char| c.is_ascii_alphabetic())
-            && inner
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | ' '))
-            && !inner.ends_with(' ');
-        if words { rest.get(..=end) } else { None }
+/// Longest placeholder, in bytes; it bounds the search behind each `<`.
+const LONGEST_PLACEHOLDER: usize = 64;
+
+/// Whether a text has `<words-with-dashes>`. Shell redirections have a blank or a path after the `<`.
+fn has_placeholder(text: &str) -> bool {
+    text.match_indices('<').any(|(start, _)| {
+        let behind = text
+            .as_bytes()
+            .iter()
+            .skip(start.saturating_add(1))
+            .take(LONGEST_PLACEHOLDER);
+        let word = |c: &u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b' ');
+        let words: Vec<u8> = behind.clone().copied().take_while(|c| word(c)).collect();
+        let closed = behind.copied().nth(words.len()) == Some(b'>');
+        closed && words.first().is_some_and(u8::is_ascii_alphabetic) && words.last() != Some(&b' ')
     })
 }
 
@@ -173,20 +170,17 @@ mod tests {
     #[test]
     fn placeholders_are_found_and_shell_is_not() {
         let cases = [
-            ("<registration-token>", Some("<registration-token>")),
-            (
-                "ethtool --offload <interface-name> tx off",
-                Some("<interface-name>"),
-            ),
-            ("<your project>", Some("<your project>")),
-            ("cat < in > out", None),
-            ("cat </etc/a >/tmp/b", None),
-            ("a <<EOF", None),
-            ("1 < 2", None),
-            ("<>", None),
+            ("<registration-token>", true),
+            ("ethtool --offload <interface-name> tx off", true),
+            ("<your project>", true),
+            ("cat < in > out", false),
+            ("cat </etc/a >/tmp/b", false),
+            ("a <<EOF", false),
+            ("1 < 2", false),
+            ("<>", false),
         ];
         for (text, expected) in cases {
-            assert_eq!(placeholder(text), expected, "{text:?}");
+            assert_eq!(has_placeholder(text), expected, "{text:?}");
         }
     }
 }

@@ -201,6 +201,16 @@ pub(crate) fn printable(text: &str) -> String {
 /// Most findings of one document that are kept; nobody reads more, and a hostile document could have 100,000.
 const MAX_FINDINGS: usize = 500;
 
+/// Longest part of a finding, in characters: keys and values of a hostile document are repeated in them.
+const MAX_PART: usize = 300;
+
+fn part(text: &str) -> String {
+    match text.char_indices().nth(MAX_PART) {
+        Some((end, _)) => printable(text.get(..end).unwrap_or_default()) + "...",
+        None => printable(text),
+    }
+}
+
 /// Collects the findings of one document.
 #[derive(Debug)]
 pub(crate) struct Findings {
@@ -238,9 +248,9 @@ impl Findings {
             position,
             severity,
             rule,
-            path: printable(path),
-            reason: printable(reason),
-            advice: (!advice.is_empty()).then(|| printable(advice)),
+            path: part(path),
+            reason: part(reason),
+            advice: (!advice.is_empty()).then(|| part(advice)),
         });
     }
 

@@ -3,11 +3,13 @@
 //! The events and not `Deserialize`: they tell quoted from plain text, keep `0644` as it was written and give the
 //! position of every key, so that all findings of a document come in one run.
 
+mod refusal;
+
 use std::collections::HashMap;
 
-use serde_yaml::granit_parser::{
-    self, ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, Tag,
-};
+use serde_yaml::granit_parser::{self, Event, Parser, ScalarStyle, Span, Tag};
+
+use refusal::{Refusal, position_of, refusal};
 
 use crate::finding::{Findings, Position, Rule};
 use crate::tree::{Entry, Node, Text, Value, is_null, resolve_plain};
@@ -18,6 +20,9 @@ const MAX_DEPTH: usize = 64;
 const MAX_NODES: usize = 100_000;
 /// Most bytes of text after aliases are expanded.
 const MAX_TEXT: usize = 4 << 20;
+
+/// Longest key in bytes; YAML itself allows 1024 characters.
+const MAX_KEY: usize = 512;
 
 /// Reads one document; `None` after an error, and for a text without any value.
 pub(crate) fn read(text: &str, findings: &mut Findings) -> Option<Node> {
@@ -49,30 +54,6 @@ pub(crate) fn read(text: &str, findings: &mut Findings) -> Option<Node> {
         builder.root
     } else {
         None
-    }
-}
-
-/// Why reading stops here.
-struct Refusal {
-    rule: Rule,
-    position: Position,
-    reason: String,
-    advice: &'static str,
-}
-
-impl Refusal {
-    fn new(
-        rule: Rule,
-        position: Position,
-        reason: impl Into<String>,
-        advice: &'static str,
-    ) -> Self {
-        Self {
-            rule,
-            position,
-            reason: reason.into(),
-            advice,
-        }
     }
 }
 
@@ -210,6 +191,10 @@ impl Builder {
         findings: &mut Findings,
     ) -> Result<(), Refusal> {
         let position = node.position;
+        if text.len() > MAX_KEY {
+            let reason = format!("a key is longer than {MAX_KEY} bytes");
+            return Err(Refusal::new(Rule::Limit, position, reason, "shorten it"));
+        }
         if plain && text == "<<" {
             let reason = "merge keys (`<<`) mean different things to the readers of this file";
             return Err(Refusal::new(
@@ -412,73 +397,4 @@ fn unknown_tag(tag: &Tag, position: Position) -> Refusal {
         reason,
         "remove the tag, or quote the text if it starts with `!`",
     )
-}
-
-fn position_of(line: usize, column: usize) -> Position {
-    Position {
-        line,
-        column: column.saturating_add(1),
-    }
-}
-
-/// Turns an error of the parser into a refusal, with advice where the text shows what was meant.
-fn refusal(error: &ScanError, text: &str) -> Refusal {
-    let mut position = position_of(error.marker().line(), error.marker().col());
-    let (rule, advice) = match error.kind() {
-        ErrorKind::TabNotAllowed | ErrorKind::TabInBlockIndentation => {
-            position = first_tab(text, position).unwrap_or(position);
-            (Rule::Tab, "indent with blanks")
-        }
-        ErrorKind::RecursionLimitExceeded => (Rule::Limit, "nest less deeply"),
-        ErrorKind::UnknownAnchor => (Rule::Syntax, "quote the text if it starts with `*`"),
-        _ => match misplaced_switch(text, position.line) {
-            Some(found) => {
-                position = found.position;
-                (Rule::Syntax, found.advice)
-            }
-            None => (
-                Rule::Syntax,
-                "indent keys of one mapping by the same number of blanks, and quote text that has `: ` or ` #`",
-            ),
-        },
-    };
-    Refusal::new(
-        rule,
-        position,
-        format!("the text is not valid YAML: {}", error.info()),
-        advice,
-    )
-}
-
-/// The first tab of the line; the parser points behind it.
-fn first_tab(text: &str, position: Position) -> Option<Position> {
-    let line = text.lines().nth(position.line.checked_sub(1)?)?;
-    let column = line.chars().position(|c| c == '\t')?;
-    Some(position_of(position.line, column))
-}
-
-struct MisplacedSwitch {
-    position: Position,
-    advice: &'static str,
-}
-
-/// Finds `reboot` or `poweroff` at a broken indentation, the best known slip of published samples (rule U02).
-fn misplaced_switch(text: &str, line: usize) -> Option<MisplacedSwitch> {
-    let candidates = [line, line.saturating_sub(1)];
-    candidates.into_iter().find_map(|number| {
-        let source = text.lines().nth(number.checked_sub(1)?)?;
-        let key = source.trim_start_matches(' ');
-        let advice = if key.starts_with("reboot:") {
-            "`reboot` belongs under `install:`, indented by two blanks"
-        } else if key.starts_with("poweroff:") {
-            "`poweroff` belongs under `install:`, indented by two blanks"
-        } else {
-            return None;
-        };
-        let indent = source.len().saturating_sub(key.len());
-        (indent > 0).then(|| MisplacedSwitch {
-            position: position_of(number, indent),
-            advice,
-        })
-    })
 }
