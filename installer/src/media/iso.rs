@@ -1,0 +1,431 @@
+//! `landfall media iso`: a payload and user-data become an ISO that boots from CD and USB, by BIOS and UEFI.
+//!
+//! The tree is the one of `docs/interfaces.md`. UEFI starts shim and GRUB from a FAT image that is both the
+//! El Torito image and a GPT partition; BIOS starts GRUB from the CD's boot image, or on a stick from the
+//! boot sector that loads that same image.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use host::{Argv, Host};
+use image::manifest::{MANIFEST_NAME, SLOT_NAME, verify_file};
+use image::{Digest, ImageId, Manifest};
+use serde::Serialize;
+
+use super::Progress;
+use super::boot_files::copy_readable;
+use super::menu::{marker, render_efi_stub, render_menu};
+use super::payload::remove_if_there;
+use super::scratch::Scratch;
+
+/// Volume id that Kairos and the Palette agent know.
+const VOLUME_ID: &str = "COS_LIVE";
+const MIB: u64 = 1 << 20;
+/// Longest user-data, as for the installer.
+const MAX_USER_DATA: u64 = 1 << 20;
+
+/// What to make an ISO from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IsoOptions {
+    /// Payload folder, made by [`super::build_payload`].
+    pub payload: PathBuf,
+    /// User-data file; it must be valid.
+    pub user_data: PathBuf,
+    /// The ISO; `<out>.sha256` is written beside it.
+    pub out: PathBuf,
+    /// Version of Landfall.
+    pub version: String,
+    /// Time stamp of the medium and of every file on it, in seconds since 1970 (`SOURCE_DATE_EPOCH`).
+    pub epoch: u64,
+}
+
+/// An ISO that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Iso {
+    /// Where it is.
+    pub path: PathBuf,
+    /// 32 hex digits; the kernel argument `landfall.media` and `/landfall/media.json` have the same.
+    pub media_id: String,
+    /// Length in bytes.
+    pub size: u64,
+    /// SHA-256 in lower-case hex.
+    pub sha256: String,
+}
+
+/// `/landfall/media.json`.
+#[derive(Serialize)]
+struct Media<'a> {
+    format: u32,
+    media_id: &'a str,
+    created: String,
+    version: &'a str,
+}
+
+/// Makes the ISO and the checksum beside it.
+///
+/// User-data and payload are checked first, every chunk of it; a medium that cannot install is not made.
+pub fn build_iso(
+    options: &IsoOptions,
+    host: &mut dyn Host,
+    on_progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Iso> {
+    on_progress(Progress::Step("checking the user-data"));
+    let user_data = read_user_data(&options.user_data)?;
+    on_progress(Progress::Step("checking the payload"));
+    let payload = fs::canonicalize(&options.payload)
+        .with_context(|| format!("opening {}", options.payload.display()))?;
+    let manifest = Manifest::read(&payload)?;
+    verify_payload(&payload, &manifest, on_progress)?;
+
+    on_progress(Progress::Step("writing the ISO"));
+    let media_id = derive_media_id(&manifest, &user_data, options)?;
+    let name = options
+        .out
+        .file_name()
+        .and_then(|name| name.to_str())
+        .with_context(|| format!("{} has no file name", options.out.display()))?;
+    let folder = options
+        .out
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+    let folder = fs::canonicalize(folder)?;
+    let (out, checksum) = (folder.join(name), folder.join(format!("{name}.sha256")));
+    // A checksum never lies beside an ISO that it does not belong to.
+    remove_if_there(&checksum)?;
+    let scratch = Scratch::new(&folder)?;
+    let tree = Tree {
+        scratch: &scratch,
+        payload: &payload,
+        manifest: &manifest,
+        media_id: &media_id,
+        options,
+    };
+    let half = tree.write(&user_data, host)?;
+    File::open(&half)?.sync_all()?;
+    fs::rename(&half, &out).with_context(|| format!("writing {}", out.display()))?;
+
+    on_progress(Progress::Step("hashing the ISO"));
+    let line = host
+        .run(
+            &Argv::new("sha256sum")
+                .arg("--")
+                .arg(name)
+                .directory(&folder),
+        )?
+        .stdout;
+    let sha256 = line
+        .split_whitespace()
+        .next()
+        .unwrap_or_default()
+        .to_owned();
+    host::files::write_synced(&checksum, line.as_bytes(), 0o644)?;
+    let size = fs::metadata(&out)?.len();
+    Ok(Iso {
+        path: out,
+        media_id,
+        size,
+        sha256,
+    })
+}
+
+fn read_user_data(path: &Path) -> Result<Vec<u8>> {
+    let size = fs::metadata(path)
+        .with_context(|| format!("reading {}", path.display()))?
+        .len();
+    ensure!(
+        size <= MAX_USER_DATA,
+        "{} has {size} bytes; user-data has at most {MAX_USER_DATA}",
+        path.display()
+    );
+    let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+    Ok(bytes)
+}
+
+fn verify_payload(
+    payload: &Path,
+    manifest: &Manifest,
+    on_progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<()> {
+    for file in &manifest.files {
+        verify_file(payload, file)?;
+    }
+    let slot = File::open(payload.join(SLOT_NAME))
+        .with_context(|| format!("opening {SLOT_NAME} of the payload"))?;
+    let mut progress = |done, total| on_progress(Progress::Bytes { done, total });
+    image::stream(manifest, slot, &mut |_, _| Ok(()), &mut progress)?;
+    Ok(())
+}
+
+/// The same inputs give the same medium, and only those.
+fn derive_media_id(manifest: &Manifest, user_data: &[u8], options: &IsoOptions) -> Result<String> {
+    let parts = [
+        manifest.digest()?,
+        Digest::of(user_data),
+        Digest::of(options.version.as_bytes()),
+        Digest::of(&options.epoch.to_le_bytes()),
+        Digest::of(render_menu("").as_bytes()),
+    ];
+    let mut all = b"landfall 2026 media id".to_vec();
+    parts
+        .iter()
+        .for_each(|part| all.extend_from_slice(part.as_bytes()));
+    Ok(ImageId::from_digest(&Digest::of(&all)).to_string())
+}
+
+/// What goes onto the medium.
+struct Tree<'a> {
+    scratch: &'a Scratch,
+    payload: &'a Path,
+    manifest: &'a Manifest,
+    media_id: &'a str,
+    options: &'a IsoOptions,
+}
+
+impl Tree<'_> {
+    /// Writes the ISO into the scratch folder and returns where it is.
+    fn write(&self, user_data: &[u8], host: &mut dyn Host) -> Result<PathBuf> {
+        let iso = self.scratch.join("medium.iso");
+        let efi = self.efi_image(host)?;
+        let mut argv = Argv::new("xorriso")
+            .env("SOURCE_DATE_EPOCH", self.options.epoch.to_string())
+            .args([
+                "-no_rc",
+                "-as",
+                "mkisofs",
+                "-quiet",
+                "-iso-level",
+                "3",
+                "-r",
+                "-J",
+                "-joliet-long",
+                "-V",
+                VOLUME_ID,
+            ])
+            .args(self.fixed_dates())
+            .args([
+                "-c",
+                "/boot/boot.cat",
+                "-b",
+                "/boot/eltorito.img",
+                "-no-emul-boot",
+                "-boot-load-size",
+                "4",
+            ])
+            .args(["-boot-info-table", "--grub2-boot-info", "--grub2-mbr"])
+            .arg(self.payload.join("boot/bios-hybrid.img"))
+            // Some BIOSes boot no disk without an active MBR entry, even a protective one.
+            .arg("--mbr-force-bootable")
+            .args(["-append_partition", "2", "0xef"])
+            .arg(&efi)
+            .args([
+                "-appended_part_as_gpt",
+                "-eltorito-alt-boot",
+                "-e",
+                "--interval:appended_partition_2:all::",
+                "-no-emul-boot",
+            ])
+            .arg("-o")
+            .arg(&iso)
+            .arg("-graft-points");
+        for (inside, file) in self.files(user_data)? {
+            argv = argv.arg(graft(&inside, &file)?);
+        }
+        host.run(&argv).context("writing the ISO")?;
+        Ok(iso)
+    }
+
+    fn fixed_dates(&self) -> Vec<String> {
+        let stamp = compact_time(self.options.epoch);
+        let guid = self.media_uuid().to_string();
+        let text = |word: &str| word.to_owned();
+        vec![
+            format!("--modification-date={stamp}00"),
+            text("--set_all_file_dates"),
+            format!("={}", self.options.epoch),
+            text("--gpt_disk_guid"),
+            guid,
+        ]
+    }
+
+    fn media_uuid(&self) -> uuid::Uuid {
+        // A media id is 32 hex digits by construction.
+        self.media_id
+            .parse::<ImageId>()
+            .map_or(uuid::Uuid::nil(), |id| id.uuid("medium"))
+    }
+
+    /// Path on the medium, file on this machine.
+    fn files(&self, user_data: &[u8]) -> Result<Vec<(String, PathBuf)>> {
+        let media = Media {
+            format: 1,
+            media_id: self.media_id,
+            created: rfc3339(self.options.epoch),
+            version: &self.options.version,
+        };
+        // xorriso writes into the boot image of the CD; the one in the payload must stay as it is.
+        let eltorito = self.scratch.join("eltorito.img");
+        copy_readable(&self.payload.join("boot/bios-cd.img"), &eltorito)?;
+        let put = |name: &str, bytes: &[u8]| -> Result<PathBuf> {
+            let path = self.scratch.join(name);
+            File::create(&path)?.write_all(bytes)?;
+            Ok(path)
+        };
+        let mut files = vec![
+            (
+                "/boot/grub/grub.cfg".to_owned(),
+                put("grub.cfg", render_menu(self.media_id).as_bytes())?,
+            ),
+            ("/boot/eltorito.img".to_owned(), eltorito),
+            ("/boot/kernel".to_owned(), self.payload.join("boot/vmlinuz")),
+            ("/boot/initrd".to_owned(), self.payload.join("boot/initrd")),
+            (
+                "/files-iso/config.yaml".to_owned(),
+                put("config.yaml", user_data)?,
+            ),
+            (
+                "/landfall/media.json".to_owned(),
+                put(
+                    "media.json",
+                    format!("{}\n", serde_json::to_string(&media)?).as_bytes(),
+                )?,
+            ),
+            (
+                marker(self.media_id),
+                put("marker", format!("{}\n", self.media_id).as_bytes())?,
+            ),
+        ];
+        let names = self
+            .manifest
+            .files
+            .iter()
+            .map(|file| file.path.as_str())
+            .chain([MANIFEST_NAME, SLOT_NAME]);
+        files.extend(
+            names.map(|name| (format!("/landfall/payload/{name}"), self.payload.join(name))),
+        );
+        Ok(files)
+    }
+
+    /// The FAT image from which UEFI starts shim, and shim starts GRUB.
+    fn efi_image(&self, host: &mut dyn Host) -> Result<PathBuf> {
+        let image = self.scratch.join("efi.img");
+        let stub = self.scratch.join("efi-grub.cfg");
+        File::create(&stub)?.write_all(render_efi_stub(self.media_id).as_bytes())?;
+        let boot = |name: &str| self.payload.join("boot").join(name);
+        let files = [
+            (boot("shimx64.efi"), "EFI/BOOT/BOOTX64.EFI"),
+            (boot("grubx64.efi"), "EFI/BOOT/grubx64.efi"),
+            (boot("mmx64.efi"), "EFI/BOOT/mmx64.efi"),
+            (stub.clone(), "EFI/BOOT/grub.cfg"),
+            // Where the signed GRUBs of Debian and Ubuntu look.
+            (stub.clone(), "EFI/debian/grub.cfg"),
+            (stub, "EFI/ubuntu/grub.cfg"),
+        ];
+        let content = files
+            .iter()
+            .map(|(file, _)| Ok(fs::metadata(file)?.len()))
+            .sum::<Result<u64>>()?;
+        File::create(&image)?.set_len((content + MIB).next_multiple_of(4 * MIB))?;
+        let serial = &self.media_id[..8];
+        let epoch = self.options.epoch.to_string();
+        let dated = |program: &str| {
+            Argv::new(program)
+                .env("SOURCE_DATE_EPOCH", &epoch)
+                .env("TZ", "UTC")
+        };
+        host.run(
+            &dated("mkfs.vfat")
+                .args(["--invariant", "-n", "EFI_LIVE", "-i", serial])
+                .arg(&image),
+        )
+        .context("making the FAT image")?;
+        let folders = ["::/EFI", "::/EFI/BOOT", "::/EFI/debian", "::/EFI/ubuntu"];
+        host.run(&dated("mmd").arg("-i").arg(&image).args(folders))?;
+        for (file, inside) in files {
+            host.run(
+                &dated("mcopy")
+                    .arg("-i")
+                    .arg(&image)
+                    .arg(&file)
+                    .arg(format!("::/{inside}")),
+            )
+            .with_context(|| format!("putting {inside} into the FAT image"))?;
+        }
+        Ok(image)
+    }
+}
+
+/// `inside=file`, with what graft points use for themselves escaped.
+fn graft(inside: &str, file: &Path) -> Result<String> {
+    let file = file
+        .to_str()
+        .with_context(|| format!("{} is not UTF-8", file.display()))?;
+    let escape = |text: &str| text.replace('\\', "\\\\").replace('=', "\\=");
+    Ok(format!("{}={}", escape(inside), escape(file)))
+}
+
+/// Year, month, day, hour, minute, second in UTC (H. Hinnant, "chrono-Compatible Low-Level Date Algorithms").
+fn civil(epoch: u64) -> [u64; 6] {
+    let (days, second) = (epoch / 86_400, epoch % 86_400);
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 {
+        from_march + 3
+    } else {
+        from_march - 9
+    };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    [
+        year,
+        month,
+        day,
+        second / 3600,
+        second / 60 % 60,
+        second % 60,
+    ]
+}
+
+fn rfc3339(epoch: u64) -> String {
+    let [year, month, day, hour, minute, second] = civil(epoch);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+fn compact_time(epoch: u64) -> String {
+    let [year, month, day, hour, minute, second] = civil(epoch);
+    format!("{year:04}{month:02}{day:02}{hour:02}{minute:02}{second:02}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_become_dates() {
+        // Checked against date(1).
+        for (epoch, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_709_251_199, "2024-02-29T23:59:59Z"),
+            (1_735_689_599, "2024-12-31T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(rfc3339(epoch), text);
+        }
+        assert_eq!(compact_time(1_735_689_599), "20241231235959");
+    }
+
+    #[test]
+    fn graft_points_keep_odd_names() {
+        assert_eq!(graft("/a", Path::new("/b=c\\d")).unwrap(), "/a=/b\\=c\\\\d");
+    }
+}
