@@ -1,0 +1,57 @@
+//! Runs one stage: the files of all sources, strictly one step after the other.
+//!
+//! Directories in the given order, files in lexical order, and `X.before`, `X`, `X.after` as passes of their own over
+//! everything (`reference/kairos.md` 4). A file that cannot be read, a step that fails: each is written down and
+//! everything else is carried out.
+
+mod accounts;
+mod chroot;
+mod files;
+mod keys;
+mod outcome;
+mod source;
+mod steps;
+mod users;
+
+use std::path::{Path, PathBuf};
+
+use host::Host;
+
+pub use accounts::{Account, Accounts, User};
+pub use outcome::{StageReport, StepOutcome, record};
+
+/// The directories whose stage files are run, in this order.
+pub const SOURCES: [&str; 3] = ["/system/oem", "/oem", "/usr/local/cloud-config"];
+
+/// The directories of [`SOURCES`].
+pub fn default_sources() -> Vec<PathBuf> {
+    SOURCES.iter().map(PathBuf::from).collect()
+}
+
+/// Runs the stage `name` with its `.before` and `.after`.
+///
+/// `root` is the tree in which it is carried out: `/` for the running system, `/sysroot` in the initramfs, where
+/// `/dev`, `/proc`, `/sys` and `/run` are bound into it and this process changes its root for the duration; both are
+/// undone on every path. `sources` are absolute and seen from inside `root`. Nothing fails as a whole: see
+/// [`StageReport::failures`].
+pub fn run(name: &str, root: &Path, sources: &[PathBuf], host: &mut impl Host) -> StageReport {
+    let mut report = StageReport::new(name);
+    let result = chroot::within(root, host, |host| {
+        for pass in [
+            format!("{name}.before"),
+            name.to_owned(),
+            format!("{name}.after"),
+        ] {
+            // Read again in every pass: a step may have written a file for the next.
+            for file in source::read(sources, &mut report) {
+                for step in file.stages.steps(&pass) {
+                    steps::carry_out(&pass, &file.path, step, host, &mut report);
+                }
+            }
+        }
+    });
+    if let Err(error) = result {
+        report.fail(root, "", "root", format!("{error:#}"));
+    }
+    report
+}

@@ -1,0 +1,73 @@
+//! Temporary trees that look like a machine.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::paths::Paths;
+
+/// A prefix with a fake `/sys` and `/dev`.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    dir: tempfile::TempDir,
+    pub(crate) paths: Paths,
+}
+
+impl Tree {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = Paths {
+            prefix: dir.path().to_owned(),
+            wait: Duration::ZERO,
+            wait_siblings: Duration::ZERO,
+        };
+        fs::create_dir_all(dir.path().join("sys/class/block")).unwrap();
+        Self { dir, paths }
+    }
+
+    pub(crate) fn at(&self, path: &str) -> PathBuf {
+        self.dir.path().join(path)
+    }
+
+    pub(crate) fn file(&self, path: &str, bytes: &[u8]) {
+        put(&self.at(path), bytes);
+    }
+
+    pub(crate) fn link(&self, path: &str, target: impl AsRef<Path>) {
+        let at = self.at(path);
+        fs::create_dir_all(at.parent().unwrap()).unwrap();
+        symlink(target, at).unwrap();
+    }
+
+    /// A partition in sysfs with its node; an empty `name` is an MBR partition.
+    pub(crate) fn partition(&self, disk: &str, name: &str, number: u32, label: &str, more: &str) {
+        let folder = format!("sys/devices/{disk}/{name}");
+        let mut uevent = format!("DEVNAME={name}\nDEVTYPE=partition\nPARTN={number}\n{more}");
+        if !label.is_empty() {
+            uevent.push_str("PARTNAME=");
+            uevent.push_str(label);
+            uevent.push('\n');
+        }
+        self.file(
+            &format!("{folder}/partition"),
+            format!("{number}\n").as_bytes(),
+        );
+        self.file(&format!("{folder}/uevent"), uevent.as_bytes());
+        self.link(
+            &format!("sys/class/block/{name}"),
+            format!("../../devices/{disk}/{name}"),
+        );
+        self.file(&format!("dev/{name}"), b"");
+    }
+}
+
+/// Writes a file and the directories above it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a fixture need not survive a power cut"
+)]
+pub(crate) fn put(path: &Path, bytes: &[u8]) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, bytes).unwrap();
+}
