@@ -1,6 +1,10 @@
 //! Draws every screen at several sizes into PNG files, to be looked at: `cargo run -p tui --example gallery -- FOLDER`.
-#![allow(missing_docs, reason = "not a library")]
-#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "a tool for developers")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a tool for developers, which may stop at the first trouble"
+)]
 
 #[path = "../tests/shared/picture.rs"]
 mod picture;
@@ -12,7 +16,10 @@ use std::path::PathBuf;
 const SIZES: [(u16, u16); 4] = [(80, 25), (132, 43), (160, 50), (40, 12)];
 
 fn main() {
-    let folder: PathBuf = std::env::args_os().nth(1).expect("a folder for the pictures").into();
+    let folder: PathBuf = std::env::args_os()
+        .nth(1)
+        .expect("a folder for the pictures")
+        .into();
     std::fs::create_dir_all(&folder).unwrap();
     for (name, variant) in variants::all() {
         for (columns, rows) in SIZES {

@@ -42,20 +42,30 @@ pub(crate) const COLUMNS: u16 = 4;
 
 /// Draws text as lines of half blocks, every pixel `factor` columns and half rows large. `style` gives the style of
 /// the n-th letter. `None` when a letter has no picture.
-pub(crate) fn big(text: &str, factor: usize, style: impl Fn(usize) -> Style) -> Option<Vec<Line<'static>>> {
+pub(crate) fn big(
+    text: &str,
+    factor: usize,
+    style: impl Fn(usize) -> Style,
+) -> Option<Vec<Line<'static>>> {
     let letters: Vec<[u8; 5]> = text.chars().map(picture).collect::<Option<_>>()?;
     let half_rows = HEIGHT * factor;
     let line = |row: usize| {
         let spans = letters.iter().enumerate().map(|(at, letter)| {
             let pixel = |x: usize, half_row: usize| {
-                let bits = if half_row < half_rows { letter[half_row / factor] } else { 0 };
+                let bits = if half_row < half_rows {
+                    letter[half_row / factor]
+                } else {
+                    0
+                };
                 x < 3 && bits & (4 >> x) != 0
             };
-            let cells = (0..4 * factor).map(|x| match (pixel(x / factor, row * 2), pixel(x / factor, row * 2 + 1)) {
-                (true, true) => '█',
-                (true, false) => '▀',
-                (false, true) => '▄',
-                (false, false) => ' ',
+            let cells = (0..4 * factor).map(|x| {
+                match (pixel(x / factor, row * 2), pixel(x / factor, row * 2 + 1)) {
+                    (true, true) => '█',
+                    (true, false) => '▀',
+                    (false, true) => '▄',
+                    (false, false) => ' ',
+                }
             });
             Span::styled(cells.collect::<String>(), style(at))
         });
@@ -65,7 +75,10 @@ pub(crate) fn big(text: &str, factor: usize, style: impl Fn(usize) -> Style) -> 
 }
 
 fn picture(letter: char) -> Option<[u8; 5]> {
-    LETTERS.iter().find(|(name, _)| *name == letter).map(|(_, rows)| *rows)
+    LETTERS
+        .iter()
+        .find(|(name, _)| *name == letter)
+        .map(|(_, rows)| *rows)
 }
 
 #[cfg(test)]
@@ -83,7 +96,11 @@ mod tests {
     #[test]
     fn letters_are_drawn_in_half_blocks_at_any_size() {
         let lines = |factor| -> Vec<String> {
-            big("1-", factor, |_| Style::new()).unwrap().iter().map(ToString::to_string).collect()
+            big("1-", factor, |_| Style::new())
+                .unwrap()
+                .iter()
+                .map(ToString::to_string)
+                .collect()
         };
         assert_eq!(lines(1), ["▄█      ", " █  ▀▀▀ ", "▀▀▀     "]);
         assert_eq!(

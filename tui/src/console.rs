@@ -104,7 +104,12 @@ impl Console {
             backend.prepare(mode == Mode::VirtualConsole);
         }
         let terminal = Terminal::new(backend)?;
-        Ok(Self { mode, terminal, log: PlainLog::new(), whole_at: None })
+        Ok(Self {
+            mode,
+            terminal,
+            log: PlainLog::new(),
+            whole_at: None,
+        })
     }
 
     /// How this console is written to.
@@ -163,7 +168,10 @@ impl Console {
         self.terminal.backend_mut().measure();
         self.terminal.draw(picture)?;
         let now = Instant::now();
-        if self.whole_at.is_none_or(|at| now.duration_since(at) >= self.mode.redraw_every()) {
+        if self
+            .whole_at
+            .is_none_or(|at| now.duration_since(at) >= self.mode.redraw_every())
+        {
             if self.whole_at.is_some() {
                 self.terminal.backend_mut().draw_again()?;
             }
@@ -185,7 +193,11 @@ impl Console {
 
 impl Drop for Console {
     fn drop(&mut self) {
-        let restored = if self.mode == Mode::Lines { Ok(()) } else { self.terminal.backend_mut().restore() };
+        let restored = if self.mode == Mode::Lines {
+            Ok(())
+        } else {
+            self.terminal.backend_mut().restore()
+        };
         // A console that is gone needs no cursor, and nobody is left to tell.
         drop(restored.and_then(|()| self.terminal.backend_mut().send(PATIENCE)));
     }
@@ -195,12 +207,17 @@ fn open_device(path: &Path) -> io::Result<File> {
     // Not the controlling terminal: its hang-up must not end the installer. Not blocking: neither in open (a serial
     // line without a carrier) nor in write (one without a reader).
     let flags = OFlags::WRONLY | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    Ok(File::from(rustix::fs::open(path, flags, FileMode::empty())?))
+    Ok(File::from(rustix::fs::open(
+        path,
+        flags,
+        FileMode::empty(),
+    )?))
 }
 
 /// Decides the mode by what the device is and by what the environment says about it.
 fn detect<T: AsRef<OsStr>>(file: &File, variable: impl Fn(&str) -> Option<T>) -> io::Result<Mode> {
-    let set = |name: &str| variable(name).map(|value| value.as_ref().to_string_lossy().into_owned());
+    let set =
+        |name: &str| variable(name).map(|value| value.as_ref().to_string_lossy().into_owned());
     let meta = file.metadata()?;
     if !meta.file_type().is_char_device() || !rustix::termios::isatty(file) {
         return Ok(Mode::Lines);
@@ -212,16 +229,29 @@ fn detect<T: AsRef<OsStr>>(file: &File, variable: impl Fn(&str) -> Option<T>) ->
     if set("TERM").as_deref() == Some("dumb") {
         return Ok(Mode::Lines);
     }
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(|name| set(name).filter(|value| !value.is_empty()));
-    Ok(if locale.is_some_and(|locale| names_another_charset(&locale)) { Mode::Lines } else { Mode::Terminal })
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .into_iter()
+        .find_map(|name| set(name).filter(|value| !value.is_empty()));
+    Ok(
+        if locale.is_some_and(|locale| names_another_charset(&locale)) {
+            Mode::Lines
+        } else {
+            Mode::Terminal
+        },
+    )
 }
 
 /// Whether a locale such as `de_DE.ISO-8859-1@euro` names a character set, and one that is not UTF-8. `C` and `POSIX`
 /// name none: they are what a service without a locale has.
 fn names_another_charset(locale: &str) -> bool {
-    let charset = locale.split_once('.').map(|(_, rest)| rest.split('@').next().unwrap_or(rest));
+    let charset = locale
+        .split_once('.')
+        .map(|(_, rest)| rest.split('@').next().unwrap_or(rest));
     charset.is_some_and(|charset| {
-        let letters: String = charset.chars().filter(char::is_ascii_alphanumeric).collect();
+        let letters: String = charset
+            .chars()
+            .filter(char::is_ascii_alphanumeric)
+            .collect();
         !letters.eq_ignore_ascii_case("utf8")
     })
 }

@@ -157,9 +157,20 @@ pub fn draw_install(screen: &InstallScreen, frame: &mut Frame<'_>) {
         8..20 => 1,
         _ => 3,
     };
-    draw_bar(screen, Rect { height: bar_rows, ..area }, buffer);
+    draw_bar(
+        screen,
+        Rect {
+            height: bar_rows,
+            ..area
+        },
+        buffer,
+    );
     let air = u16::from(bar_rows > 1);
-    let margin = if area.width < 60 { 0 } else { (area.width.saturating_sub(MEASURE) / 2).max(2) };
+    let margin = if area.width < 60 {
+        0
+    } else {
+        (area.width.saturating_sub(MEASURE) / 2).max(2)
+    };
     let body = Rect {
         x: area.x + margin,
         y: area.y + bar_rows + air,
@@ -187,8 +198,17 @@ fn draw_bar(screen: &InstallScreen, area: Rect, buffer: &mut Buffer) {
         Span::styled(format!(" {}  ", shorten(&screen.version, 20)), soft),
         Span::styled(title, strong),
     ]);
-    let margin = if area.width < 60 { 0 } else { (area.width.saturating_sub(MEASURE) / 2).max(2) };
-    let row = Rect { x: area.x + margin, y: area.y + area.height / 2, width: area.width - margin * 2, height: 1 };
+    let margin = if area.width < 60 {
+        0
+    } else {
+        (area.width.saturating_sub(MEASURE) / 2).max(2)
+    };
+    let row = Rect {
+        x: area.x + margin,
+        y: area.y + area.height / 2,
+        width: area.width - margin * 2,
+        height: 1,
+    };
     if area.height > 0 {
         write(&[line], row, buffer);
     }
@@ -216,10 +236,16 @@ fn draw_body(screen: &InstallScreen, area: Rect, buffer: &mut Buffer) {
         }
     };
     // The log takes what is left below the rest, and its newest lines count.
-    let taken: usize = blocks.iter().filter(|block| !block.lines.is_empty()).map(|block| block.lines.len() + 1).sum();
+    let taken: usize = blocks
+        .iter()
+        .filter(|block| !block.lines.is_empty())
+        .map(|block| block.lines.len() + 1)
+        .sum();
     let room = usize::from(area.height).saturating_sub(taken + 1);
     let newest = log.iter().skip(log.len().saturating_sub(room));
-    let mut lines: Vec<Line<'static>> = newest.map(|line| Line::styled(shorten(line, width), log_style)).collect();
+    let mut lines: Vec<Line<'static>> = newest
+        .map(|line| Line::styled(shorten(line, width), log_style))
+        .collect();
     if !lines.is_empty() {
         lines.insert(0, Line::styled("─".repeat(usize::from(width)), theme::DIM));
     }
@@ -228,7 +254,9 @@ fn draw_body(screen: &InstallScreen, area: Rect, buffer: &mut Buffer) {
 }
 
 fn disk_lines(screen: &InstallScreen, width: u16) -> Vec<Line<'static>> {
-    let Some(disk) = &screen.disk else { return Vec::new() };
+    let Some(disk) = &screen.disk else {
+        return Vec::new();
+    };
     vec![Line::from(vec![
         Span::styled("Disk  ", theme::LABEL),
         Span::styled(shorten(disk, width.saturating_sub(6)), theme::STRONG),
@@ -237,38 +265,62 @@ fn disk_lines(screen: &InstallScreen, width: u16) -> Vec<Line<'static>> {
 
 /// The phases in as many columns as fit, read from top to bottom.
 fn phase_lines(phases: &[Phase], width: u16) -> Vec<Line<'static>> {
-    let widest = phases.iter().map(|phase| columns(&phase.name)).max().unwrap_or(0);
+    let widest = phases
+        .iter()
+        .map(|phase| columns(&phase.name))
+        .max()
+        .unwrap_or(0);
     let cell = widest + 5;
     let across = (usize::from(width) / cell.max(1)).clamp(1, 3);
     let down = phases.len().div_ceil(across);
     let row = |row: usize| {
-        let cells = phases.iter().skip(row).step_by(down.max(1)).flat_map(|phase| {
-            let (symbol, style, name_style) = match phase.state {
-                PhaseState::Pending => (theme::PENDING, theme::DIM, theme::DIM),
-                PhaseState::Active => (theme::ACTIVE, theme::ACCENT, theme::STRONG),
-                PhaseState::Done => (theme::DONE, theme::GOOD, theme::TEXT),
-            };
-            let name = shorten(&phase.name, width.saturating_sub(2));
-            [Span::styled(format!("{symbol} "), style), Span::styled(format!("{name:<0$}", cell - 2), name_style)]
-        });
+        let cells = phases
+            .iter()
+            .skip(row)
+            .step_by(down.max(1))
+            .flat_map(|phase| {
+                let (symbol, style, name_style) = match phase.state {
+                    PhaseState::Pending => (theme::PENDING, theme::DIM, theme::DIM),
+                    PhaseState::Active => (theme::ACTIVE, theme::ACCENT, theme::STRONG),
+                    PhaseState::Done => (theme::DONE, theme::GOOD, theme::TEXT),
+                };
+                let name = shorten(&phase.name, width.saturating_sub(2));
+                [
+                    Span::styled(format!("{symbol} "), style),
+                    Span::styled(format!("{name:<0$}", cell - 2), name_style),
+                ]
+            });
         Line::from(cells.collect::<Vec<_>>())
     };
     (0..down).map(row).collect()
 }
 
 fn progress_lines(screen: &InstallScreen, width: u16) -> Vec<Line<'static>> {
-    let mut lines: Vec<Line<'static>> =
-        wrap(&screen.current, width).into_iter().map(|line| Line::styled(line, theme::STRONG)).collect();
-    let Some(progress) = &screen.progress else { return lines };
+    let mut lines: Vec<Line<'static>> = wrap(&screen.current, width)
+        .into_iter()
+        .map(|line| Line::styled(line, theme::STRONG))
+        .collect();
+    let Some(progress) = &screen.progress else {
+        return lines;
+    };
     if progress.total > 0 {
         lines.push(bar_line(progress, width));
     }
     let mut facts = if progress.total > 0 {
-        format!("{} of {}", human_bytes(progress.done), human_bytes(progress.total))
+        format!(
+            "{} of {}",
+            human_bytes(progress.done),
+            human_bytes(progress.total)
+        )
     } else {
         human_bytes(progress.done)
     };
-    for fact in [progress.rate.map(human_rate), progress.left_s.map(|left| format!("{} left", human_time(left)))] {
+    for fact in [
+        progress.rate.map(human_rate),
+        progress
+            .left_s
+            .map(|left| format!("{} left", human_time(left))),
+    ] {
         facts.push_str(&fact.map(|fact| format!("   {fact}")).unwrap_or_default());
     }
     lines.push(Line::styled(shorten(&facts, width), theme::TEXT));
@@ -278,7 +330,8 @@ fn progress_lines(screen: &InstallScreen, width: u16) -> Vec<Line<'static>> {
 fn bar_line(progress: &Progress, width: u16) -> Line<'static> {
     let label = format!(" {:>3} %", progress.percent());
     let room = usize::from(width).saturating_sub(label.len());
-    let part = u128::from(progress.done.min(progress.total)) * room as u128 / u128::from(progress.total.max(1));
+    let part = u128::from(progress.done.min(progress.total)) * room as u128
+        / u128::from(progress.total.max(1));
     let full = usize::try_from(part).unwrap_or(room);
     Line::from(vec![
         Span::styled("█".repeat(full), theme::ACCENT),
@@ -289,16 +342,30 @@ fn bar_line(progress: &Progress, width: u16) -> Line<'static> {
 
 fn outcome_blocks(outcome: &Outcome, width: u16) -> Vec<Block> {
     let styled = |text: &str, style: Style| -> Vec<Line<'static>> {
-        wrap(text, width).into_iter().map(|line| Line::styled(line, style)).collect()
+        wrap(text, width)
+            .into_iter()
+            .map(|line| Line::styled(line, style))
+            .collect()
     };
-    let headline = |text: &str| styled(&format!("{} {text}", theme::SQUARE), outcome.tone().headline());
+    let headline = |text: &str| {
+        styled(
+            &format!("{} {text}", theme::SQUARE),
+            outcome.tone().headline(),
+        )
+    };
     let trouble = |word: &str, code: &str, disk: &str, reason: &str, action: &str| {
         let mut what = headline(&format!("{word}  {code}"));
         what.extend(styled(reason, theme::STRONG));
-        let next = wrap(action, width.saturating_sub(6)).into_iter().enumerate().map(|(at, line)| {
-            let label = if at == 0 { "Next  " } else { "      " };
-            Line::from(vec![Span::styled(label, theme::LABEL), Span::styled(line, theme::STRONG)])
-        });
+        let next = wrap(action, width.saturating_sub(6))
+            .into_iter()
+            .enumerate()
+            .map(|(at, line)| {
+                let label = if at == 0 { "Next  " } else { "      " };
+                Line::from(vec![
+                    Span::styled(label, theme::LABEL),
+                    Span::styled(line, theme::STRONG),
+                ])
+            });
         vec![
             Block::new(rank::OUTCOME, what),
             Block::new(rank::PROGRESS, styled(disk, theme::TEXT)),
@@ -307,12 +374,22 @@ fn outcome_blocks(outcome: &Outcome, width: u16) -> Vec<Block> {
     };
     match outcome {
         Outcome::Installed { next, seconds } => vec![
-            Block::new(rank::OUTCOME, headline(&format!("Installed in {}", human_time(*seconds)))),
+            Block::new(
+                rank::OUTCOME,
+                headline(&format!("Installed in {}", human_time(*seconds))),
+            ),
             Block::new(rank::ACTION, styled(next, theme::STRONG)),
         ],
-        Outcome::Refused { code, reason, action } => {
-            trouble("Refused", code, Outcome::DISK_UNTOUCHED, reason, action)
-        }
-        Outcome::Failed { code, reason, action, .. } => trouble("Failed", code, Outcome::DISK_BROKEN, reason, action),
+        Outcome::Refused {
+            code,
+            reason,
+            action,
+        } => trouble("Refused", code, Outcome::DISK_UNTOUCHED, reason, action),
+        Outcome::Failed {
+            code,
+            reason,
+            action,
+            ..
+        } => trouble("Failed", code, Outcome::DISK_BROKEN, reason, action),
     }
 }

@@ -23,7 +23,6 @@ mod stack;
 mod theme;
 mod words;
 
-
 pub use console::{Console, Mode, View};
 pub use install::{InstallScreen, Outcome, Phase, PhaseState, Progress, draw_install};
 pub use plain::{PlainLog, human_bytes, human_rate, human_time};

@@ -18,7 +18,11 @@ pub fn human_bytes(bytes: u64) -> String {
     let power = bytes.ilog2() / 10;
     let unit = UNITS.get(power as usize - 1).unwrap_or(&"EiB");
     let (whole, rest) = (bytes >> (10 * power), (bytes >> (10 * (power - 1))) & 1023);
-    if whole < 10 { format!("{whole}.{} {unit}", rest * 10 / 1024) } else { format!("{whole} {unit}") }
+    if whole < 10 {
+        format!("{whole}.{} {unit}", rest * 10 / 1024)
+    } else {
+        format!("{whole} {unit}")
+    }
 }
 
 /// Bytes a second: `180 MiB/s`.
@@ -74,7 +78,11 @@ impl PlainLog {
         let stamp = stamp(uptime);
         if !self.title_said {
             self.title_said = true;
-            let disk = screen.disk.as_deref().map(|disk| format!(", disk {disk}")).unwrap_or_default();
+            let disk = screen
+                .disk
+                .as_deref()
+                .map(|disk| format!(", disk {disk}"))
+                .unwrap_or_default();
             lines.push(format!("{stamp} Landfall {}{disk}", screen.version));
         }
         let current = current(screen);
@@ -83,8 +91,14 @@ impl PlainLog {
             self.current.clone_from(&current);
             self.progress_at = None;
         }
-        if let Some(progress) = screen.progress.as_ref().filter(|_| screen.outcome.is_none()) {
-            let due = self.progress_at.is_none_or(|at| uptime.saturating_sub(at) >= PROGRESS_EVERY);
+        if let Some(progress) = screen
+            .progress
+            .as_ref()
+            .filter(|_| screen.outcome.is_none())
+        {
+            let due = self
+                .progress_at
+                .is_none_or(|at| uptime.saturating_sub(at) >= PROGRESS_EVERY);
             if due {
                 self.progress_at = Some(uptime);
                 lines.push(format!("{stamp} {}", progress_line(&current, progress)));
@@ -95,7 +109,11 @@ impl PlainLog {
             let known = matches!((&screen.outcome, &self.outcome), (Some(new), Some(old)) if new.is_same_kind(old));
             self.outcome.clone_from(&screen.outcome);
             if let Some(outcome) = screen.outcome.as_ref().filter(|_| !known) {
-                lines.extend(outcome_lines(outcome).into_iter().map(|line| format!("{stamp} {line}")));
+                lines.extend(
+                    outcome_lines(outcome)
+                        .into_iter()
+                        .map(|line| format!("{stamp} {line}")),
+                );
             }
         }
         lines.iter().map(|line| clean(line)).collect()
@@ -109,7 +127,10 @@ impl PlainLog {
         }
         self.registration.clone_from(&lines);
         let stamp = stamp(uptime);
-        lines.iter().map(|line| clean(&format!("{stamp} {line}"))).collect()
+        lines
+            .iter()
+            .map(|line| clean(&format!("{stamp} {line}")))
+            .collect()
     }
 }
 
@@ -122,7 +143,10 @@ fn current(screen: &InstallScreen) -> String {
     if !screen.current.is_empty() {
         return screen.current.clone();
     }
-    let active = screen.phases.iter().find(|phase| phase.state == PhaseState::Active);
+    let active = screen
+        .phases
+        .iter()
+        .find(|phase| phase.state == PhaseState::Active);
     active.map(|phase| phase.name.clone()).unwrap_or_default()
 }
 
@@ -146,16 +170,36 @@ fn progress_line(current: &str, progress: &Progress) -> String {
 
 fn outcome_lines(outcome: &Outcome) -> Vec<String> {
     let failure = |word: &str, code: &str, disk: &str, reason: &str, action: &str| {
-        vec![format!("{word} {code}: {reason}"), disk.to_owned(), format!("Next: {action}")]
+        vec![
+            format!("{word} {code}: {reason}"),
+            disk.to_owned(),
+            format!("Next: {action}"),
+        ]
     };
     match outcome {
-        Outcome::Installed { next, seconds } => vec![format!("Installed in {}; {next}", human_time(*seconds))],
-        Outcome::Refused { code, reason, action } => {
-            failure("Refused", code, Outcome::DISK_UNTOUCHED, reason, action)
+        Outcome::Installed { next, seconds } => {
+            vec![format!("Installed in {}; {next}", human_time(*seconds))]
         }
-        Outcome::Failed { code, reason, action, last_lines } => {
-            let mut lines: Vec<String> = last_lines.iter().map(|line| format!("| {line}")).collect();
-            lines.extend(failure("Failed", code, Outcome::DISK_BROKEN, reason, action));
+        Outcome::Refused {
+            code,
+            reason,
+            action,
+        } => failure("Refused", code, Outcome::DISK_UNTOUCHED, reason, action),
+        Outcome::Failed {
+            code,
+            reason,
+            action,
+            last_lines,
+        } => {
+            let mut lines: Vec<String> =
+                last_lines.iter().map(|line| format!("| {line}")).collect();
+            lines.extend(failure(
+                "Failed",
+                code,
+                Outcome::DISK_BROKEN,
+                reason,
+                action,
+            ));
             lines
         }
     }
@@ -207,16 +251,29 @@ mod tests {
 
     #[test]
     fn times_have_two_units_at_most() {
-        for (seconds, wanted) in
-            [(0, "0 s"), (59, "59 s"), (60, "1 min 00 s"), (65, "1 min 05 s"), (3599, "59 min 59 s"), (7380, "2 h 03 min")]
-        {
+        for (seconds, wanted) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (60, "1 min 00 s"),
+            (65, "1 min 05 s"),
+            (3599, "59 min 59 s"),
+            (7380, "2 h 03 min"),
+        ] {
             assert_eq!(human_time(seconds), wanted, "{seconds}");
         }
     }
 
     #[test]
     fn percent_is_100_only_when_all_is_done() {
-        let percent = |done, total| Progress { done, total, rate: None, left_s: None }.percent();
+        let percent = |done, total| {
+            Progress {
+                done,
+                total,
+                rate: None,
+                left_s: None,
+            }
+            .percent()
+        };
         assert_eq!(percent(999, 1000), 99);
         assert_eq!(percent(1000, 1000), 100);
         assert_eq!(percent(1001, 1000), 100);
@@ -228,9 +285,17 @@ mod tests {
         InstallScreen {
             version: "0.1.0".into(),
             disk: Some("/dev/vda".into()),
-            phases: vec![Phase { name: "write".into(), state: PhaseState::Active }],
+            phases: vec![Phase {
+                name: "write".into(),
+                state: PhaseState::Active,
+            }],
             current: "write active".into(),
-            progress: Some(Progress { done, total: 1000, rate: Some(180 << 20), left_s: Some(3) }),
+            progress: Some(Progress {
+                done,
+                total: 1000,
+                rate: Some(180 << 20),
+                left_s: Some(3),
+            }),
             ..Default::default()
         }
     }
@@ -248,19 +313,37 @@ mod tests {
             ]
         );
         assert_eq!(at(13_200, &installing(600)), [""; 0]);
-        assert_eq!(at(13_300, &installing(700)), ["[  13.3 s] write active   70 %  180 MiB/s  3 s left"]);
-        let next = InstallScreen { current: "write passive".into(), progress: None, ..installing(0) };
+        assert_eq!(
+            at(13_300, &installing(700)),
+            ["[  13.3 s] write active   70 %  180 MiB/s  3 s left"]
+        );
+        let next = InstallScreen {
+            current: "write passive".into(),
+            progress: None,
+            ..installing(0)
+        };
         assert_eq!(at(13_400, &next), ["[  13.4 s] write passive"]);
     }
 
     #[test]
     fn an_outcome_is_said_once_however_the_countdown_runs() {
         let mut log = PlainLog::new();
-        let mut done = InstallScreen { version: "0.1.0".into(), ..Default::default() };
+        let mut done = InstallScreen {
+            version: "0.1.0".into(),
+            ..Default::default()
+        };
         log.install(&done, Duration::ZERO);
-        let installed = |next: &str| Some(Outcome::Installed { next: next.into(), seconds: 42 });
+        let installed = |next: &str| {
+            Some(Outcome::Installed {
+                next: next.into(),
+                seconds: 42,
+            })
+        };
         done.outcome = installed("rebooting in 5 s");
-        assert_eq!(log.install(&done, Duration::from_secs(60)), ["[  60.0 s] Installed in 42 s; rebooting in 5 s"]);
+        assert_eq!(
+            log.install(&done, Duration::from_mins(1)),
+            ["[  60.0 s] Installed in 42 s; rebooting in 5 s"]
+        );
         done.outcome = installed("rebooting in 4 s");
         assert_eq!(log.install(&done, Duration::from_secs(61)), [""; 0]);
     }
@@ -268,7 +351,10 @@ mod tests {
     #[test]
     fn a_failure_ends_with_what_to_do() {
         let mut log = PlainLog::new();
-        let mut screen = InstallScreen { version: "0.1.0".into(), ..Default::default() };
+        let mut screen = InstallScreen {
+            version: "0.1.0".into(),
+            ..Default::default()
+        };
         log.install(&screen, Duration::ZERO);
         screen.outcome = Some(Outcome::Failed {
             code: "LF-IMG-004".into(),
@@ -299,7 +385,11 @@ mod tests {
         };
         assert_eq!(
             log.registration(&screen, Duration::from_secs(20)),
-            ["[  20.0 s] Edge host ID edge-1", "[  20.0 s]   state     waiting", "[  20.0 s]   address   10.0.2.15"]
+            [
+                "[  20.0 s] Edge host ID edge-1",
+                "[  20.0 s]   state     waiting",
+                "[  20.0 s]   address   10.0.2.15"
+            ]
         );
         screen.next_try_s = Some(11);
         assert_eq!(log.registration(&screen, Duration::from_secs(21)), [""; 0]);

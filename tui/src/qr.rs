@@ -58,9 +58,15 @@ impl Qr {
     ///
     /// [`QrError::TooLong`] when no QR code holds the text.
     pub fn new(text: &str) -> Result<Self, QrError> {
-        let code = qrcode::QrCode::with_error_correction_level(text, qrcode::EcLevel::L).map_err(|_| QrError::TooLong)?;
-        let side = u16::try_from(code.width()).map_err(|_| QrError::TooLong)?;
-        let dark = code.into_colors().into_iter().map(|colour| colour == qrcode::Color::Dark).collect();
+        // Of the errors that the crate knows, only the length can occur when it picks the version itself.
+        let code = qrcode::QrCode::with_error_correction_level(text, qrcode::EcLevel::L);
+        let code = code.or(Err(QrError::TooLong))?;
+        let side = u16::try_from(code.width()).or(Err(QrError::TooLong))?;
+        let dark = code
+            .into_colors()
+            .into_iter()
+            .map(|colour| colour == qrcode::Color::Dark)
+            .collect();
         Ok(Self { dark, side })
     }
 
@@ -71,7 +77,10 @@ impl Qr {
 
     /// The size of the code in character cells.
     pub fn size(&self, scale: Scale) -> Size {
-        let side = self.side.saturating_add(scale.quiet.saturating_mul(2)).saturating_mul(scale.factor);
+        let side = self
+            .side
+            .saturating_add(scale.quiet.saturating_mul(2))
+            .saturating_mul(scale.factor);
         Size::new(side, side.div_ceil(2))
     }
 
@@ -84,22 +93,34 @@ impl Qr {
             size.width <= room.width && size.height <= room.height
         };
         let scales = (1..=largest).rev();
-        scales.flat_map(|factor| (QUIET_LEAST..=QUIET_WANTED).rev().map(move |quiet| Scale { factor, quiet })).find(fits)
+        scales
+            .flat_map(|factor| {
+                (QUIET_LEAST..=QUIET_WANTED)
+                    .rev()
+                    .map(move |quiet| Scale { factor, quiet })
+            })
+            .find(fits)
     }
 
     /// The smallest room in which [`Qr::fit`] finds a way.
     pub fn least_size(&self) -> Size {
-        self.size(Scale { factor: 1, quiet: QUIET_LEAST })
+        self.size(Scale {
+            factor: 1,
+            quiet: QUIET_LEAST,
+        })
     }
 
     /// The code as lines of text, for bright characters on a dark ground.
     pub fn lines(&self, scale: Scale) -> Vec<String> {
         let size = self.size(scale);
-        (0..size.height).map(|y| (0..size.width).map(|x| self.symbol(x, y, scale)).collect()).collect()
+        (0..size.height)
+            .map(|y| (0..size.width).map(|x| self.symbol(x, y, scale)).collect())
+            .collect()
     }
 
     fn symbol(&self, x: u16, y: u16, scale: Scale) -> char {
-        let light = |half_row: u16| !self.is_dark(x / scale.factor, half_row / scale.factor, scale.quiet);
+        let light =
+            |half_row: u16| !self.is_dark(x / scale.factor, half_row / scale.factor, scale.quiet);
         match (light(y * 2), light(y * 2 + 1)) {
             (true, true) => '█',
             (true, false) => '▀',
@@ -110,9 +131,18 @@ impl Qr {
 
     /// Whether the module at a place, counted from the corner of the quiet zone, is dark. Beyond the code all is light.
     fn is_dark(&self, x: u16, y: u16, quiet: u16) -> bool {
-        let inside = |at: u16| at.checked_sub(quiet).filter(|at| *at < self.side).map(usize::from);
-        let (Some(x), Some(y)) = (inside(x), inside(y)) else { return false };
-        self.dark.get(y * usize::from(self.side) + x).copied().unwrap_or(false)
+        let inside = |at: u16| {
+            at.checked_sub(quiet)
+                .filter(|at| *at < self.side)
+                .map(usize::from)
+        };
+        let (Some(x), Some(y)) = (inside(x), inside(y)) else {
+            return false;
+        };
+        self.dark
+            .get(y * usize::from(self.side) + x)
+            .copied()
+            .unwrap_or(false)
     }
 }
 
@@ -129,7 +159,11 @@ impl Widget for QrWidget<'_> {
     fn render(self, area: Rect, buffer: &mut Buffer) {
         // Black and white whatever the theme of the screen.
         let style = Style::new().fg(Color::White).bg(Color::Black);
-        for (row, line) in area.intersection(buffer.area).rows().zip(self.qr.lines(self.scale)) {
+        for (row, line) in area
+            .intersection(buffer.area)
+            .rows()
+            .zip(self.qr.lines(self.scale))
+        {
             buffer.set_stringn(row.x, row.y, line, usize::from(row.width), style);
         }
     }
@@ -148,8 +182,19 @@ mod tests {
     #[test]
     fn the_version_is_the_smallest_that_holds_the_text() {
         // Level L holds 78 bytes in version 4, 106 in 5 and 134 in 6 (ISO/IEC 18004, table 7).
-        for (length, side) in [(78, 33), (79, 37), (106, 37), (107, 41), (134, 41), (135, 45)] {
-            assert_eq!(Qr::new(&"x".repeat(length)).unwrap().side(), side, "{length}");
+        for (length, side) in [
+            (78, 33),
+            (79, 37),
+            (106, 37),
+            (107, 41),
+            (134, 41),
+            (135, 45),
+        ] {
+            assert_eq!(
+                Qr::new(&"x".repeat(length)).unwrap().side(),
+                side,
+                "{length}"
+            );
         }
     }
 
@@ -169,17 +214,37 @@ mod tests {
         ];
         for ((width, height), wanted) in cases {
             let scale = qr.fit(Size::new(width, height));
-            assert_eq!(scale.map(|scale| (scale.factor, scale.quiet)), wanted, "{width}x{height}");
+            assert_eq!(
+                scale.map(|scale| (scale.factor, scale.quiet)),
+                wanted,
+                "{width}x{height}"
+            );
         }
         assert_eq!(qr.least_size(), Size::new(41, 21));
     }
 
     #[test]
     fn the_finder_pattern_stands_in_the_corner_of_the_quiet_zone() {
-        let lines = Qr::new("A").unwrap().lines(Scale { factor: 1, quiet: 2 });
+        let lines = Qr::new("A").unwrap().lines(Scale {
+            factor: 1,
+            quiet: 2,
+        });
         assert_eq!(lines.len(), 13);
-        let corner: Vec<String> = lines.iter().take(5).map(|line| line.chars().take(10).collect()).collect();
-        assert_eq!(corner, ["██████████", "██ ▄▄▄▄▄ █", "██ █   █ █", "██ █▄▄▄█ █", "██▄▄▄▄▄▄▄█"]);
+        let corner: Vec<String> = lines
+            .iter()
+            .take(5)
+            .map(|line| line.chars().take(10).collect())
+            .collect();
+        assert_eq!(
+            corner,
+            [
+                "██████████",
+                "██ ▄▄▄▄▄ █",
+                "██ █   █ █",
+                "██ █▄▄▄█ █",
+                "██▄▄▄▄▄▄▄█"
+            ]
+        );
     }
 
     #[test]

@@ -83,7 +83,10 @@ impl State {
 
     /// Whether something is wrong, as opposed to not finished.
     const fn is_fault(self) -> bool {
-        matches!(self, Self::NoNetwork | Self::Unreachable | Self::Tls | Self::Rejected)
+        matches!(
+            self,
+            Self::NoNetwork | Self::Unreachable | Self::Tls | Self::Rejected
+        )
     }
 
     /// Whether Palette knows the host, so that there is nothing left to scan.
@@ -112,8 +115,15 @@ pub enum Rung {
 }
 
 impl Rung {
-    const ALL: [Self; 7] =
-        [Self::Link, Self::Address, Self::Name, Self::Connection, Self::Tls, Self::Registered, Self::Healthy];
+    const ALL: [Self; 7] = [
+        Self::Link,
+        Self::Address,
+        Self::Name,
+        Self::Connection,
+        Self::Tls,
+        Self::Registered,
+        Self::Healthy,
+    ];
 
     const fn name(self) -> &'static str {
         match self {

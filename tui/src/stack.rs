@@ -21,11 +21,18 @@ impl Block {
 /// room, from the top. When even the highest block is too tall, its head is kept.
 pub(crate) fn stack(blocks: Vec<Block>, height: u16) -> Vec<Line<'static>> {
     let height = usize::from(height);
-    let mut blocks: Vec<Block> = blocks.into_iter().filter(|block| !block.lines.is_empty()).collect();
+    let mut blocks: Vec<Block> = blocks
+        .into_iter()
+        .filter(|block| !block.lines.is_empty())
+        .collect();
     let rows = |blocks: &[Block]| blocks.iter().map(|block| block.lines.len()).sum::<usize>();
     while rows(&blocks) > height && blocks.len() > 1 {
-        let Some(lowest) = blocks.iter().map(|block| block.rank).min() else { break };
-        let Some(at) = blocks.iter().rposition(|block| block.rank == lowest) else { break };
+        let Some(lowest) = blocks.iter().map(|block| block.rank).min() else {
+            break;
+        };
+        let Some(at) = blocks.iter().rposition(|block| block.rank == lowest) else {
+            break;
+        };
         blocks.remove(at);
     }
     let mut spare = height.saturating_sub(rows(&blocks));
@@ -59,7 +66,14 @@ mod tests {
 
     #[test]
     fn the_lowest_ranks_go_first_and_gaps_come_back_from_the_top() {
-        let blocks = || vec![block(9, "a", 1), block(2, "b", 3), block(5, "c", 2), block(1, "d", 1)];
+        let blocks = || {
+            vec![
+                block(9, "a", 1),
+                block(2, "b", 3),
+                block(5, "c", 2),
+                block(1, "d", 1),
+            ]
+        };
         let cases = [
             (20, "a,,b,b,b,,c,c,,d"),
             (9, "a,,b,b,b,,c,c,d"),
@@ -72,7 +86,10 @@ mod tests {
             (0, ""),
         ];
         for (height, wanted) in cases {
-            let lines: Vec<String> = stack(blocks(), height).iter().map(ToString::to_string).collect();
+            let lines: Vec<String> = stack(blocks(), height)
+                .iter()
+                .map(ToString::to_string)
+                .collect();
             assert_eq!(lines.join(","), wanted, "{height}");
         }
     }

@@ -68,7 +68,10 @@ impl Tone {
             Self::Good => (Color::Green, Color::White, Color::Black),
             Self::Bad => (Color::Red, Color::White, Color::Gray),
         };
-        (Style::new().fg(strong).bg(back), Style::new().fg(soft).bg(back))
+        (
+            Style::new().fg(strong).bg(back),
+            Style::new().fg(soft).bg(back),
+        )
     }
 }
 

@@ -23,7 +23,10 @@ pub(crate) fn clean(text: &str) -> String {
             '\u{2026}' => out.push_str("..."),
             '\u{2192}' => out.push_str("->"),
             // Format characters (bidirectional overrides, joiners) reorder or hide what follows.
-            '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' => {}
+            '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}'
+            | '\u{feff}' => {}
             c if c.is_control() => out.push(' '),
             c => out.push(c),
         }
@@ -37,7 +40,10 @@ pub(crate) fn wrap(text: &str, width: u16) -> Vec<String> {
     let options = Options::new(usize::from(width.max(1)))
         .word_separator(WordSeparator::AsciiSpace)
         .word_splitter(WordSplitter::NoHyphenation);
-    textwrap::wrap(&clean(text), options).into_iter().map(std::borrow::Cow::into_owned).collect()
+    textwrap::wrap(&clean(text), options)
+        .into_iter()
+        .map(std::borrow::Cow::into_owned)
+        .collect()
 }
 
 /// Cuts text to `width` columns and says so with two dots.
@@ -98,7 +104,13 @@ mod tests {
 
     #[test]
     fn what_is_cut_says_so() {
-        for (width, wanted) in [(9, "/dev/sda1"), (8, "/dev/s.."), (3, "/.."), (2, ""), (0, "")] {
+        for (width, wanted) in [
+            (9, "/dev/sda1"),
+            (8, "/dev/s.."),
+            (3, "/.."),
+            (2, ""),
+            (0, ""),
+        ] {
             assert_eq!(shorten("/dev/sda1", width), wanted, "{width}");
         }
     }

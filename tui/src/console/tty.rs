@@ -39,16 +39,28 @@ pub(super) struct TtyBackend {
 
 impl TtyBackend {
     pub(super) fn new(file: File) -> Self {
-        let mut backend = Self { file, unsent: Vec::new(), shown: Buffer::default(), size: SERIAL_SIZE };
+        let mut backend = Self {
+            file,
+            unsent: Vec::new(),
+            shown: Buffer::default(),
+            size: SERIAL_SIZE,
+        };
         backend.measure();
         backend
     }
 
     /// Asks for the size again; the next draw sees it.
     pub(super) fn measure(&mut self) {
-        let asked = tcgetwinsize(&self.file).ok().map(|size| Size::new(size.ws_col, size.ws_row));
-        let known = asked.filter(|size| size.width > 0 && size.height > 0).unwrap_or(SERIAL_SIZE);
-        self.size = Size::new(known.width.min(LARGEST.width), known.height.min(LARGEST.height));
+        let asked = tcgetwinsize(&self.file)
+            .ok()
+            .map(|size| Size::new(size.ws_col, size.ws_row));
+        let known = asked
+            .filter(|size| size.width > 0 && size.height > 0)
+            .unwrap_or(SERIAL_SIZE);
+        self.size = Size::new(
+            known.width.min(LARGEST.width),
+            known.height.min(LARGEST.height),
+        );
         if self.shown.area.as_size() != self.size {
             self.shown = Buffer::empty(Rect::from(self.size));
         }
@@ -174,7 +186,10 @@ impl Backend for TtyBackend {
     }
 
     fn window_size(&mut self) -> io::Result<WindowSize> {
-        Ok(WindowSize { columns_rows: self.size, pixels: Size::default() })
+        Ok(WindowSize {
+            columns_rows: self.size,
+            pixels: Size::default(),
+        })
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -45,12 +45,24 @@ pub fn draw_registration(screen: &RegistrationScreen, frame: &mut Frame<'_>) {
     draw_bar(screen, top, buffer);
     match (&code, place) {
         (Code::Shown(qr), Some(place)) => {
-            QrWidget { qr, scale: place.scale }.render(place.area, buffer);
-            let words = Rect { width: body.width.saturating_sub(place.area.width), ..body };
+            QrWidget {
+                qr,
+                scale: place.scale,
+            }
+            .render(place.area, buffer);
+            let words = Rect {
+                width: body.width.saturating_sub(place.area.width),
+                ..body
+            };
             draw_words(screen, None, inner(words, 1), buffer);
         }
         _ if screen.state == State::Healthy => draw_paired(screen, body, buffer),
-        _ => draw_words(screen, why_no_code(&code, area).as_deref(), inner(body, 1), buffer),
+        _ => draw_words(
+            screen,
+            why_no_code(&code, area).as_deref(),
+            inner(body, 1),
+            buffer,
+        ),
     }
 }
 
@@ -62,7 +74,11 @@ enum Code {
 }
 
 fn code(screen: &RegistrationScreen) -> Code {
-    match screen.qr_text.as_deref().filter(|_| !screen.state.is_registered()) {
+    match screen
+        .qr_text
+        .as_deref()
+        .filter(|_| !screen.state.is_registered())
+    {
         None => Code::None,
         Some(text) => Qr::new(text).map_or(Code::TooLong, Code::Shown),
     }
@@ -78,7 +94,7 @@ fn why_no_code(code: &Code, area: Rect) -> Option<String> {
             let (width, height) = (least.width + PANEL, least.height + BAR.1);
             let (have_width, have_height) = (area.width, area.height);
             Some(format!(
-                "No QR code: its URL is so long that it needs a console of {width}x{height}, this one has \
+                "No QR code: for this URL it needs a console of {width}x{height}, and this one has \
                  {have_width}x{have_height}."
             ))
         }
@@ -96,25 +112,52 @@ struct Place {
 /// Finds the best place at the right edge: large modules first; then air in the bar, where it costs no module.
 fn place(qr: &Qr, area: Rect) -> Option<Place> {
     let fit = |bar: u16| {
-        qr.fit(Size::new(area.width.saturating_sub(PANEL), area.height.saturating_sub(bar))).map(|scale| (bar, scale))
+        qr.fit(Size::new(
+            area.width.saturating_sub(PANEL),
+            area.height.saturating_sub(bar),
+        ))
+        .map(|scale| (bar, scale))
     };
     let (high, low) = (fit(BAR.0), fit(BAR.1));
-    let (bar, scale) = high.filter(|(_, scale)| low.is_none_or(|(_, low)| *scale == low)).or(low)?;
+    let (bar, scale) = high
+        .filter(|(_, scale)| low.is_none_or(|(_, low)| *scale == low))
+        .or(low)?;
     let size = qr.size(scale);
     let room = area.height - bar;
     // In a tall room the code stands in the middle, where a phone is held.
-    let (x, y) = (area.right() - size.width, area.y + bar + (room - size.height) / 2);
-    Some(Place { bar, scale, area: Rect::new(x, y, size.width, size.height) })
+    let (x, y) = (
+        area.right() - size.width,
+        area.y + bar + (room - size.height) / 2,
+    );
+    Some(Place {
+        bar,
+        scale,
+        area: Rect::new(x, y, size.width, size.height),
+    })
 }
 
 fn split(area: Rect, top: u16) -> [Rect; 2] {
     let top = top.min(area.height);
-    [Rect { height: top, ..area }, Rect { y: area.y + top, height: area.height - top, ..area }]
+    [
+        Rect {
+            height: top,
+            ..area
+        },
+        Rect {
+            y: area.y + top,
+            height: area.height - top,
+            ..area
+        },
+    ]
 }
 
 fn inner(area: Rect, margin: u16) -> Rect {
     let width = area.width.saturating_sub(margin * 2);
-    Rect { x: area.x + margin, width, ..area }
+    Rect {
+        x: area.x + margin,
+        width,
+        ..area
+    }
 }
 
 /// Program, slot and ID, on a coloured ground.
@@ -127,35 +170,75 @@ fn draw_bar(screen: &RegistrationScreen, area: Rect, buffer: &mut Buffer) {
         Span::styled(format!(" {}", shorten(&screen.version, 20)), soft),
         Span::styled("  Edge host registration", soft),
     ]);
-    let title_columns = u16::try_from(title.width()).unwrap_or(u16::MAX).min(area.width);
+    let title_columns = u16::try_from(title.width())
+        .unwrap_or(u16::MAX)
+        .min(area.width);
     write(&[title], area, buffer);
-    draw_whereabouts(screen, Rect { x: area.x + title_columns, width: area.width - title_columns, ..area }, buffer);
+    draw_whereabouts(
+        screen,
+        Rect {
+            x: area.x + title_columns,
+            width: area.width - title_columns,
+            ..area
+        },
+        buffer,
+    );
     let label = "Edge host ID  ";
     let label_width = 14;
-    let ids = panel::id_lines(&screen.edge_host_id, area.width.saturating_sub(label_width), strong, strong);
+    let ids = panel::id_lines(
+        &screen.edge_host_id,
+        area.width.saturating_sub(label_width),
+        strong,
+        strong,
+    );
     let row = area.y + if area.height >= BAR.0 { 2 } else { 1 };
     buffer.set_string(area.x, row, label, soft);
-    let rows = Rect { x: area.x + label_width, width: area.width - label_width, y: row, height: area.bottom() - row };
+    let rows = Rect {
+        x: area.x + label_width,
+        width: area.width - label_width,
+        y: row,
+        height: area.bottom() - row,
+    };
     write(&ids, rows, buffer);
 }
 
 /// Host name and slot at the right end of a row. A slot other than the active one stands out.
 fn draw_whereabouts(screen: &RegistrationScreen, area: Rect, buffer: &mut Buffer) {
     let (strong, soft) = panel::tone(screen.state).bar();
-    let slot = screen.slot.map(|slot| format!("slot {}", slot.name())).unwrap_or_default();
-    let slot_style = if screen.slot == Some(Slot::Active) { soft } else { strong };
+    let slot = screen
+        .slot
+        .map(|slot| format!("slot {}", slot.name()))
+        .unwrap_or_default();
+    let slot_style = if screen.slot == Some(Slot::Active) {
+        soft
+    } else {
+        strong
+    };
     let room = usize::from(area.width).saturating_sub(slot.len() + 4);
     // A host name equal to the ID says nothing new.
-    let host_name = screen.host_name.as_deref().filter(|name| *name != screen.edge_host_id).unwrap_or_default();
+    let host_name = screen
+        .host_name
+        .as_deref()
+        .filter(|name| *name != screen.edge_host_id)
+        .unwrap_or_default();
     let host_name = shorten(host_name, u16::try_from(room).unwrap_or(0));
-    let line = Line::from(vec![Span::styled(host_name, strong), Span::raw("  "), Span::styled(slot, slot_style)]);
-    let width = u16::try_from(line.width()).unwrap_or(u16::MAX).min(area.width);
+    let line = Line::from(vec![
+        Span::styled(host_name, strong),
+        Span::raw("  "),
+        Span::styled(slot, slot_style),
+    ]);
+    let width = u16::try_from(line.width())
+        .unwrap_or(u16::MAX)
+        .min(area.width);
     buffer.set_line(area.right() - width, area.y, &line, width);
 }
 
 /// The column of words, with the login at its foot.
 fn draw_words(screen: &RegistrationScreen, no_code: Option<&str>, area: Rect, buffer: &mut Buffer) {
-    let area = Rect { width: area.width.min(MEASURE), ..area };
+    let area = Rect {
+        width: area.width.min(MEASURE),
+        ..area
+    };
     let width = area.width;
     let foot = panel::login(screen, width).lines;
     let foot_rows = u16::try_from(foot.len()).unwrap_or(0).min(2);
@@ -169,13 +252,23 @@ fn draw_words(screen: &RegistrationScreen, no_code: Option<&str>, area: Rect, bu
         panel::url(screen, width),
     ];
     if let Some(why) = no_code {
-        let lines = crate::words::wrap(why, width).into_iter().map(|line| Line::styled(line, theme::DIM));
+        let lines = crate::words::wrap(why, width)
+            .into_iter()
+            .map(|line| Line::styled(line, theme::DIM));
         blocks.push(Block::new(panel::rank::NO_QR, lines.collect()));
     }
     blocks.push(panel::big_id(&screen.edge_host_id, width));
-    let middle = Rect { y: area.y + 1, height: room, ..area };
+    let middle = Rect {
+        y: area.y + 1,
+        height: room,
+        ..area
+    };
     write(&stack(blocks, room), middle, buffer);
-    let foot_area = Rect { y: area.bottom() - foot_rows, height: foot_rows, ..area };
+    let foot_area = Rect {
+        y: area.bottom() - foot_rows,
+        height: foot_rows,
+        ..area
+    };
     write(&foot, foot_area, buffer);
 }
 
@@ -184,7 +277,10 @@ fn draw_paired(screen: &RegistrationScreen, area: Rect, buffer: &mut Buffer) {
     let mut lines: Vec<Line<'static>> = big("PAIRED", 2, |_| theme::GOOD).unwrap_or_default();
     lines.push(Line::default());
     lines.push(Line::default());
-    lines.push(Line::styled("This host is paired with Palette and healthy. Nothing is left to do here.", theme::STRONG));
+    lines.push(Line::styled(
+        "This host is paired with Palette and healthy. Nothing is left to do here.",
+        theme::STRONG,
+    ));
     lines.push(Line::default());
     lines.push(panel::ladder_line());
     lines.push(Line::default());
@@ -193,11 +289,20 @@ fn draw_paired(screen: &RegistrationScreen, area: Rect, buffer: &mut Buffer) {
         ("Address", Some(screen.addresses.join("  "))),
         ("Palette", screen.endpoint.clone()),
     ];
-    let facts: Vec<(&str, String)> =
-        facts.into_iter().filter_map(|(name, value)| Some((name, value.filter(|value| !value.is_empty())?))).collect();
+    let facts: Vec<(&str, String)> = facts
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value.filter(|value| !value.is_empty())?)))
+        .collect();
     let room = area.width.saturating_sub(16);
-    let values: Vec<String> = facts.iter().map(|(_, value)| shorten(value, room)).collect();
-    let widest = values.iter().map(|value| crate::words::columns(value)).max().unwrap_or(0);
+    let values: Vec<String> = facts
+        .iter()
+        .map(|(_, value)| shorten(value, room))
+        .collect();
+    let widest = values
+        .iter()
+        .map(|value| crate::words::columns(value))
+        .max()
+        .unwrap_or(0);
     for ((name, _), value) in facts.iter().zip(values) {
         lines.push(Line::from(vec![
             Span::styled(format!("{name:<11}"), theme::LABEL),
@@ -209,13 +314,31 @@ fn draw_paired(screen: &RegistrationScreen, area: Rect, buffer: &mut Buffer) {
     let height = u16::try_from(lines.len()).unwrap_or(u16::MAX);
     let room = area.height.saturating_sub(foot_rows);
     let top = area.y + room.saturating_sub(height) / 2;
-    write_centred(&lines, Rect { y: top, height: room.min(height), ..area }, buffer);
-    write_centred(&foot, Rect { y: area.bottom() - foot_rows, height: foot_rows, ..area }, buffer);
+    write_centred(
+        &lines,
+        Rect {
+            y: top,
+            height: room.min(height),
+            ..area
+        },
+        buffer,
+    );
+    write_centred(
+        &foot,
+        Rect {
+            y: area.bottom() - foot_rows,
+            height: foot_rows,
+            ..area
+        },
+        buffer,
+    );
 }
 
 fn write_centred(lines: &[Line<'_>], area: Rect, buffer: &mut Buffer) {
     for (row, line) in area.rows().zip(lines) {
-        let width = u16::try_from(line.width()).unwrap_or(u16::MAX).min(row.width);
+        let width = u16::try_from(line.width())
+            .unwrap_or(u16::MAX)
+            .min(row.width);
         buffer.set_line(row.x + (row.width - width) / 2, row.y, line, width);
     }
 }
@@ -228,7 +351,10 @@ fn draw_lines(screen: &RegistrationScreen, area: Rect, buffer: &mut Buffer) {
         title.push_str(", slot ");
         title.push_str(slot.name());
     }
-    let title = Block::new(panel::rank::TITLE, vec![Line::styled(shorten(&title, width), theme::DIM)]);
+    let title = Block::new(
+        panel::rank::TITLE,
+        vec![Line::styled(shorten(&title, width), theme::DIM)],
+    );
     let id = panel::id_lines(&screen.edge_host_id, width, theme::STRONG, theme::ACCENT);
     let blocks = vec![
         title,

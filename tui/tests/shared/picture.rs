@@ -1,6 +1,4 @@
 //! Turns the cells of a drawn screen into pixels, as a VGA card does. Shared by the tests and by the gallery.
-#![allow(dead_code, reason = "each user takes its part")]
-#![allow(missing_docs, reason = "not a library")]
 
 use std::sync::LazyLock;
 
@@ -22,16 +20,23 @@ impl Picture {
     /// Draws every cell, 8 or 9 pixels wide. In the 9-pixel mode of VGA the ninth column of block and line characters
     /// repeats the eighth, and is blank for others.
     pub(crate) fn draw(buffer: &Buffer, cell_width: usize) -> Self {
-        let (columns, rows) = (usize::from(buffer.area.width), usize::from(buffer.area.height));
+        let (columns, rows) = (
+            usize::from(buffer.area.width),
+            usize::from(buffer.area.height),
+        );
         let (width, height) = (columns * cell_width, rows * CELL_HEIGHT);
         let mut rgb = vec![0; width * height * 3];
         for (at, cell) in buffer.content.iter().enumerate() {
             let (column, row) = (at % columns, at / columns);
             let glyph = glyph(cell.symbol());
-            for y in 0..CELL_HEIGHT {
+            for (y, pixels) in glyph.iter().enumerate() {
                 for x in 0..cell_width {
                     let repeats = "─│█▀▄░".contains(cell.symbol());
-                    let lit = if x < 8 { glyph[y] & (0x80 >> x) != 0 } else { repeats && glyph[y] & 1 != 0 };
+                    let lit = if x < 8 {
+                        pixels & (0x80 >> x) != 0
+                    } else {
+                        repeats && pixels & 1 != 0
+                    };
                     let colour = vga(if lit { cell.fg } else { cell.bg });
                     let start = ((row * CELL_HEIGHT + y) * width + column * cell_width + x) * 3;
                     rgb[start..start + 3].copy_from_slice(&colour);
@@ -43,20 +48,34 @@ impl Picture {
 
     pub(crate) fn to_png(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let (width, height) = (u32::try_from(self.width).unwrap(), u32::try_from(self.height).unwrap());
+        let (width, height) = (
+            u32::try_from(self.width).unwrap(),
+            u32::try_from(self.height).unwrap(),
+        );
         let mut encoder = png::Encoder::new(&mut bytes, width, height);
         encoder.set_color(png::ColorType::Rgb);
         encoder.set_depth(png::BitDepth::Eight);
-        encoder.write_header().unwrap().write_image_data(&self.rgb).unwrap();
+        encoder
+            .write_header()
+            .unwrap()
+            .write_image_data(&self.rgb)
+            .unwrap();
         bytes
     }
 }
 
 /// Sixteen rows of eight pixels. Blocks are made here, exact to the pixel; letters come from the font.
 fn glyph(symbol: &str) -> [u8; CELL_HEIGHT] {
-    let halves = |top: u8, bottom: u8| std::array::from_fn(|y| if y < CELL_HEIGHT / 2 { top } else { bottom });
+    let halves = |top: u8, bottom: u8| {
+        std::array::from_fn(|y| if y < CELL_HEIGHT / 2 { top } else { bottom })
+    };
     let rows = |from: usize, rows: &[u8]| {
-        std::array::from_fn(|y| y.checked_sub(from).and_then(|y| rows.get(y)).copied().unwrap_or(0))
+        std::array::from_fn(|y| {
+            y.checked_sub(from)
+                .and_then(|y| rows.get(y))
+                .copied()
+                .unwrap_or(0)
+        })
     };
     match symbol {
         "█" => halves(0xff, 0xff),
@@ -66,8 +85,16 @@ fn glyph(symbol: &str) -> [u8; CELL_HEIGHT] {
         "─" => rows(7, &[0xff]),
         "·" => rows(7, &[0x18, 0x18]),
         "■" => rows(5, &[0x7c; 7]),
-        "►" => rows(3, &[0x80, 0xc0, 0xe0, 0xf0, 0xf8, 0xfc, 0xf8, 0xf0, 0xe0, 0xc0, 0x80]),
-        "√" => rows(2, &[0x0f, 0x0c, 0x0c, 0x0c, 0x0c, 0xec, 0x6c, 0x6c, 0x3c, 0x1c]),
+        "►" => rows(
+            3,
+            &[
+                0x80, 0xc0, 0xe0, 0xf0, 0xf8, 0xfc, 0xf8, 0xf0, 0xe0, 0xc0, 0x80,
+            ],
+        ),
+        "√" => rows(
+            2,
+            &[0x0f, 0x0c, 0x0c, 0x0c, 0x0c, 0xec, 0x6c, 0x6c, 0x3c, 0x1c],
+        ),
         _ => letter(symbol).unwrap_or_else(|| panic!("no glyph for {symbol:?}")),
     }
 }
@@ -76,14 +103,26 @@ fn glyph(symbol: &str) -> [u8; CELL_HEIGHT] {
 /// header, 512 glyphs, then for each glyph its code points in little endian, ended by 0xffff.
 fn letter(symbol: &str) -> Option<[u8; CELL_HEIGHT]> {
     static CODES: LazyLock<Vec<Vec<u16>>> = LazyLock::new(|| {
-        assert_eq!(FONT_8X16[..4], [0x36, 0x04, 0x03, 16], "the font has another format now");
+        assert_eq!(
+            FONT_8X16[..4],
+            [0x36, 0x04, 0x03, 16],
+            "the font has another format now"
+        );
         let table = &FONT_8X16[4 + 512 * CELL_HEIGHT..];
-        let codes: Vec<u16> = table.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
-        codes.split(|code| *code == 0xffff).map(<[u16]>::to_vec).collect()
+        let codes: Vec<u16> = table
+            .chunks_exact(2)
+            .map(|pair| u16::from_le_bytes([pair[0], pair[1]]))
+            .collect();
+        codes
+            .split(|code| *code == 0xffff)
+            .map(<[u16]>::to_vec)
+            .collect()
     });
     let wanted = u16::try_from(u32::from(symbol.chars().next()?)).ok()?;
     let at = CODES.iter().position(|codes| codes.contains(&wanted))?;
-    FONT_8X16[4 + at * CELL_HEIGHT..][..CELL_HEIGHT].try_into().ok()
+    FONT_8X16[4 + at * CELL_HEIGHT..][..CELL_HEIGHT]
+        .try_into()
+        .ok()
 }
 
 /// The palette of VGA text mode.

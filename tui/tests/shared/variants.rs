@@ -1,11 +1,9 @@
 //! Every screen that Landfall can show, with a name. Shared by the tests and by the gallery.
-#![allow(dead_code, reason = "each user takes its part")]
-#![allow(missing_docs, reason = "not a library")]
 
 use ratatui::{Terminal, backend::TestBackend, buffer::Buffer};
 use tui::{
-    InstallScreen, Outcome, Phase, PhaseState, Progress, RegistrationScreen, Rung, Slot, State, draw_install,
-    draw_registration,
+    InstallScreen, Outcome, Phase, PhaseState, Progress, RegistrationScreen, Rung, Slot, State,
+    draw_install, draw_registration,
 };
 
 pub(crate) const ID: &str = "edge-03163342f7f0e6fe20de095ed8548c93";
@@ -28,28 +26,43 @@ impl Variant {
     }
 }
 
-/// The text of a buffer, without blanks at the ends of lines.
-pub(crate) fn text(buffer: &Buffer) -> String {
-    let rows = buffer.content.chunks(usize::from(buffer.area.width));
-    let row = |row: &[ratatui::buffer::Cell]| row.iter().map(|cell| cell.symbol()).collect::<String>();
-    rows.map(|cells| row(cells).trim_end().to_owned()).collect::<Vec<_>>().join("\n")
-}
-
 pub(crate) fn all() -> Vec<(&'static str, Variant)> {
-    let mut variants: Vec<_> = install().into_iter().map(|(name, screen)| (name, Variant::Install(screen))).collect();
-    variants.extend(registration().into_iter().map(|(name, screen)| (name, Variant::Registration(screen))));
+    let mut variants: Vec<_> = install()
+        .into_iter()
+        .map(|(name, screen)| (name, Variant::Install(screen)))
+        .collect();
+    variants.extend(
+        registration()
+            .into_iter()
+            .map(|(name, screen)| (name, Variant::Registration(screen))),
+    );
     variants
 }
 
 fn phases(done: usize) -> Vec<Phase> {
-    let names =
-        ["Check", "Partition", "Format", "Write active", "Write passive", "Recovery", "User-data", "Boot loader"];
+    let names = [
+        "Check",
+        "Partition",
+        "Format",
+        "Write active",
+        "Write passive",
+        "Recovery",
+        "User-data",
+        "Boot loader",
+    ];
     let state = |at: usize| match at.cmp(&done) {
         std::cmp::Ordering::Less => PhaseState::Done,
         std::cmp::Ordering::Equal => PhaseState::Active,
         std::cmp::Ordering::Greater => PhaseState::Pending,
     };
-    names.iter().enumerate().map(|(at, name)| Phase { name: (*name).into(), state: state(at) }).collect()
+    names
+        .iter()
+        .enumerate()
+        .map(|(at, name)| Phase {
+            name: (*name).into(),
+            state: state(at),
+        })
+        .collect()
 }
 
 fn install() -> Vec<(&'static str, InstallScreen)> {
@@ -66,11 +79,19 @@ fn install() -> Vec<(&'static str, InstallScreen)> {
         disk: Some("/dev/nvme0n1  Samsung SSD 980  232 GiB".into()),
         phases: phases(3),
         current: "Writing the active system".into(),
-        progress: Some(Progress { done: 345 << 20, total: 760 << 20, rate: Some(180 << 20), left_s: Some(3) }),
+        progress: Some(Progress {
+            done: 345 << 20,
+            total: 760 << 20,
+            rate: Some(180 << 20),
+            left_s: Some(3),
+        }),
         log_tail: log.map(String::from).into(),
         outcome: None,
     };
-    let ended = |outcome| InstallScreen { outcome: Some(outcome), ..screen.clone() };
+    let ended = |outcome| InstallScreen {
+        outcome: Some(outcome),
+        ..screen.clone()
+    };
     vec![
         (
             "install_check",
@@ -84,7 +105,13 @@ fn install() -> Vec<(&'static str, InstallScreen)> {
             },
         ),
         ("install_write", screen.clone()),
-        ("install_done", ended(Outcome::Installed { next: "Rebooting in 5 s".into(), seconds: 42 })),
+        (
+            "install_done",
+            ended(Outcome::Installed {
+                next: "Rebooting in 5 s".into(),
+                seconds: 42,
+            }),
+        ),
         (
             "install_refused",
             InstallScreen {
@@ -93,7 +120,9 @@ fn install() -> Vec<(&'static str, InstallScreen)> {
                 ..ended(Outcome::Refused {
                     code: "LF-DISK-003".into(),
                     reason: "/dev/sda has 29 GiB; this installation needs 32 GiB.".into(),
-                    action: "Use a larger disk, or name another one in install.device of the user-data.".into(),
+                    action:
+                        "Use a larger disk, or name another one in install.device of the user-data."
+                            .into(),
                 })
             },
         ),
@@ -101,8 +130,11 @@ fn install() -> Vec<(&'static str, InstallScreen)> {
             "install_failed",
             ended(Outcome::Failed {
                 code: "LF-IMG-004".into(),
-                reason: "Chunk 87 of the payload is damaged on the install medium, at 364904448 bytes.".into(),
-                action: "Write the medium again, check it against its .sha256, and start it again.".into(),
+                reason:
+                    "Chunk 87 of the payload is damaged on the install medium, at 364904448 bytes."
+                        .into(),
+                action: "Write the medium again, check it against its .sha256, and start it again."
+                    .into(),
                 last_lines: vec![
                     "chunk 86: 4194304 bytes, verified".into(),
                     "chunk 87: BLAKE3 differs, second read differs as well".into(),
@@ -126,7 +158,10 @@ fn registration() -> Vec<(&'static str, RegistrationScreen)> {
         login: Some("Alt+F2 for a login".into()),
         ..Default::default()
     };
-    let state = |state: State| RegistrationScreen { state, ..base.clone() };
+    let state = |state: State| RegistrationScreen {
+        state,
+        ..base.clone()
+    };
     let fault = |state: State, code: &str, reason: &str, action: &str| RegistrationScreen {
         state,
         code: Some(code.into()),
@@ -170,8 +205,21 @@ fn registration() -> Vec<(&'static str, RegistrationScreen)> {
                 "Set the clock in the firmware, or allow NTP.",
             ),
         ),
-        ("waiting", RegistrationScreen { next_try_s: Some(12), ..state(State::Waiting) }),
-        ("waiting_no_qr", RegistrationScreen { qr_text: None, next_try_s: Some(12), ..state(State::Waiting) }),
+        (
+            "waiting",
+            RegistrationScreen {
+                next_try_s: Some(12),
+                ..state(State::Waiting)
+            },
+        ),
+        (
+            "waiting_no_qr",
+            RegistrationScreen {
+                qr_text: None,
+                next_try_s: Some(12),
+                ..state(State::Waiting)
+            },
+        ),
         (
             "waiting_long_url",
             RegistrationScreen {
