@@ -81,6 +81,7 @@ make_initrd() {
 	version=$(ls "$root/usr/lib/modules")
 	mount --types proc proc "$root/proc"
 	mount --rbind /dev "$root/dev"
+	mount --types sysfs sysfs "$root/sys" 2>/dev/null || mount --rbind /sys "$root/sys"
 	mount --types tmpfs tmpfs "$root/tmp"
 	# --kver: the kernel of the image, not of this machine. Signed modules must stay as they are: no strip.
 	chroot "$root" dracut --quiet --force --no-hostonly --no-early-microcode --nostrip --reproducible \
@@ -88,6 +89,7 @@ make_initrd() {
 	cp "$root/tmp/initrd" "$2.new"
 	umount "$root/tmp"
 	umount --recursive --lazy "$root/dev"
+	umount --recursive --lazy "$root/sys"
 	umount "$root/proc"
 	mv "$2.new" "$2"
 }

@@ -83,10 +83,10 @@ install_units() {
         printf '[Unit]\nDescription=Failed boot\nDefaultDependencies=no\nAllowIsolate=yes\nRequires=landfall-failed.service\n' \
             >"$initdir/etc/systemd/system/$target.target"
     done
-    # The root's fstab says nothing to the initramfs, so systemd need not read everything a second time for it.
+    # The root's fstab says nothing to the initramfs: only the second half of this unit, going on, is wanted.
     mkdir -p "$initdir/etc/systemd/system/initrd-parse-etc.service.d"
-    printf '[Service]\nExecStart=\nExecStart=/usr/bin/true\n' \
-        >"$initdir/etc/systemd/system/initrd-parse-etc.service.d/no-reload.conf"
+    printf '[Service]\nExecStart=\nExecStart=systemctl --no-block start initrd-cleanup.service\n' \
+        >"$initdir/etc/systemd/system/initrd-parse-etc.service.d/landfall.conf"
     # Old messages go on to the booted system; a lost one does not matter, a full memory does.
     mkdir -p "$initdir/etc/systemd/journald.conf.d"
     printf '[Journal]\nStorage=volatile\nRuntimeMaxUse=16M\n' >"$initdir/etc/systemd/journald.conf.d/landfall.conf"
@@ -99,6 +99,7 @@ remove_unused() {
         "$initdir$systemdutildir"/{systemd-coredump,systemd-vconsole-setup,systemd-reply-password,systemd-fsck} \
         "$initdir$systemdutildir"/systemd-{volatile-root,modules-load} \
         "$initdir$systemdsystemunitdir"/systemd-{modules-load,vconsole-setup,volatile-root,random-seed}.service \
-        "$initdir$systemdsystemunitdir"/sysinit.target.wants/systemd-{modules-load.service,ask-password-console.path} \
+        "$initdir$systemdsystemunitdir"/sysinit.target.wants/systemd-{modules-load,sysctl,tmpfiles-setup}.service \
+        "$initdir$systemdsystemunitdir"/sysinit.target.wants/systemd-ask-password-console.path \
         "$initdir/etc/udev/hwdb.bin" "$initdir"/usr/lib/sysctl.d/*
 }
