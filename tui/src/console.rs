@@ -3,7 +3,7 @@
 //! Two things happen to a console that do not happen to a terminal window. Others write on it: the kernel puts its
 //! messages over the picture, so the whole picture is sent again every few seconds, without clearing, which would
 //! flicker. And nobody may read it: a serial line without a listener stops taking bytes, so nothing here waits for
-//! longer than [`PATIENCE`], and a picture that cannot be sent is skipped, not queued.
+//! longer than a fraction of a second, and a picture that cannot be sent is skipped, not queued.
 
 use std::{
     ffi::OsStr,

@@ -10,7 +10,7 @@
 //! |                                                                              |
 //! | Write active                                                                 |
 //! | ███████████████████████░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░  45 %  |
-//! | 345 MiB of 760 MiB   180 MiB/s   3 s left                                    |
+//! | 345 MiB of 760 MiB  180 MiB/s  3 s left                                      |
 //! |                                                                              |
 //! | the last lines of the log                                                    |
 //! +------------------------------------------------------------------------------+
@@ -321,7 +321,7 @@ fn progress_lines(screen: &InstallScreen, width: u16) -> Vec<Line<'static>> {
             .left_s
             .map(|left| format!("{} left", human_time(left))),
     ] {
-        facts.push_str(&fact.map(|fact| format!("   {fact}")).unwrap_or_default());
+        facts.push_str(&fact.map(|fact| format!("  {fact}")).unwrap_or_default());
     }
     lines.push(Line::styled(shorten(&facts, width), theme::TEXT));
     lines

@@ -1,4 +1,8 @@
 //! Every screen at several sizes: what it looks like, and what must hold at any size.
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests may panic as the tests do"
+)]
 
 #[path = "shared/picture.rs"]
 mod picture;

@@ -274,7 +274,9 @@ fn draw_words(screen: &RegistrationScreen, no_code: Option<&str>, area: Rect, bu
 
 /// The end of the way: large, green, and nothing to do.
 fn draw_paired(screen: &RegistrationScreen, area: Rect, buffer: &mut Buffer) {
-    let mut lines: Vec<Line<'static>> = big("PAIRED", 2, |_| theme::GOOD).unwrap_or_default();
+    // As large as leaves room for the words below it.
+    let factor = usize::from((area.width / 40).min(area.height / 10).clamp(2, 5));
+    let mut lines: Vec<Line<'static>> = big("PAIRED", factor, |_| theme::GOOD).unwrap_or_default();
     lines.push(Line::default());
     lines.push(Line::default());
     lines.push(Line::styled(
