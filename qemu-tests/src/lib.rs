@@ -9,6 +9,7 @@ pub mod events;
 pub mod firmware;
 pub mod folder;
 pub mod machine;
+pub mod palette_sim;
 mod process;
 pub mod qmp;
 pub mod screen;
