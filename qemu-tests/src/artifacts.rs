@@ -29,7 +29,11 @@ pub fn landfall() -> Result<PathBuf> {
         || workspace().join("target/x86_64-unknown-linux-musl/release/landfall"),
         PathBuf::from,
     );
-    ensure!(path.is_file(), "no landfall binary at {}; run ./just build", path.display());
+    ensure!(
+        path.is_file(),
+        "no landfall binary at {}; run ./just build",
+        path.display()
+    );
     Ok(path)
 }
 
@@ -39,7 +43,11 @@ pub fn landfall() -> Result<PathBuf> {
 /// It is not there.
 pub fn payload() -> Result<PathBuf> {
     let path = build_folder().join("payload");
-    ensure!(path.join("manifest.json").is_file(), "no payload at {}; run ./just payload", path.display());
+    ensure!(
+        path.join("manifest.json").is_file(),
+        "no payload at {}; run ./just payload",
+        path.display()
+    );
     Ok(path)
 }
 
@@ -63,9 +71,19 @@ pub fn make_iso_from(user_data: &Path, iso: &Path) -> Result<()> {
     // A file that is there already is another test's, or an old one.
     drop(fs::remove_file(iso));
     let mut command = door::command(landfall()?);
-    command.args(["media", "iso", "--payload"]).arg(payload()?).arg("--user-data").arg(user_data).arg("--out").arg(iso);
+    command
+        .args(["media", "iso", "--payload"])
+        .arg(payload()?)
+        .arg("--user-data")
+        .arg(user_data)
+        .arg("--out")
+        .arg(iso);
     door::run(&mut command)?;
-    ensure!(iso.is_file(), "landfall media iso made no {}", iso.display());
+    ensure!(
+        iso.is_file(),
+        "landfall media iso made no {}",
+        iso.display()
+    );
     Ok(())
 }
 
@@ -83,7 +101,9 @@ pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 pub fn hash(path: &Path) -> Result<blake3::Hash> {
     let file = fs::File::open(path).with_context(|| format!("opening {}", path.display()))?;
     let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(file).with_context(|| format!("reading {}", path.display()))?;
+    hasher
+        .update_reader(file)
+        .with_context(|| format!("reading {}", path.display()))?;
     Ok(hasher.finalize())
 }
 
@@ -93,17 +113,29 @@ pub fn hash(path: &Path) -> Result<blake3::Hash> {
 /// `xorriso` fails, knows no such file, or says that it lies in several pieces.
 pub fn place_in_iso(iso: &Path, path: &str) -> Result<(u64, u64)> {
     let mut command = door::command("xorriso");
-    command.arg("-indev").arg(iso).args(["-find", path, "-exec", "report_lba", "--"]);
+    command
+        .arg("-indev")
+        .arg(iso)
+        .args(["-find", path, "-exec", "report_lba", "--"]);
     let listing = String::from_utf8_lossy(&door::run(&mut command)?).into_owned();
-    parse_lba(&listing).with_context(|| format!("looking for {path} in {}: {listing:?}", iso.display()))
+    parse_lba(&listing)
+        .with_context(|| format!("looking for {path} in {}: {listing:?}", iso.display()))
 }
 
 /// Reads xorriso's report: `File data lba: <extent>, <start>, <blocks>, <bytes>, '<path>'`, blocks of 2048 bytes.
 fn parse_lba(listing: &str) -> Result<(u64, u64)> {
-    let lines: Vec<&str> = listing.lines().filter_map(|line| line.strip_prefix("File data lba:")).collect();
+    let lines: Vec<&str> = listing
+        .lines()
+        .filter_map(|line| line.strip_prefix("File data lba:"))
+        .collect();
     ensure!(lines.len() == 1, "{} pieces", lines.len());
-    let fields: Vec<&str> = lines.iter().flat_map(|line| line.split(',')).map(str::trim).collect();
-    let number = |at: usize| -> Result<u64> { Ok(fields.get(at).context("line cut short")?.parse()?) };
+    let fields: Vec<&str> = lines
+        .iter()
+        .flat_map(|line| line.split(','))
+        .map(str::trim)
+        .collect();
+    let number =
+        |at: usize| -> Result<u64> { Ok(fields.get(at).context("line cut short")?.parse()?) };
     Ok((number(1)? * 2048, number(3)?))
 }
 
@@ -111,14 +143,20 @@ fn parse_lba(listing: &str) -> Result<(u64, u64)> {
 ///
 /// # Errors
 /// The file is shorter, or cannot be read or written.
-pub fn patch<const N: usize>(path: &Path, offset: u64, change: impl FnOnce(&mut [u8; N])) -> Result<()> {
+pub fn patch<const N: usize>(
+    path: &Path,
+    offset: u64,
+    change: impl FnOnce(&mut [u8; N]),
+) -> Result<()> {
     let mut file = fs::OpenOptions::new().read(true).write(true).open(path)?;
     let mut bytes = [0; N];
     file.seek(SeekFrom::Start(offset))?;
-    file.read_exact(&mut bytes).with_context(|| format!("reading {N} bytes at {offset} of {}", path.display()))?;
+    file.read_exact(&mut bytes)
+        .with_context(|| format!("reading {N} bytes at {offset} of {}", path.display()))?;
     change(&mut bytes);
     file.seek(SeekFrom::Start(offset))?;
-    file.write_all(&bytes).with_context(|| format!("patching {}", path.display()))
+    file.write_all(&bytes)
+        .with_context(|| format!("patching {}", path.display()))
 }
 
 #[cfg(test)]

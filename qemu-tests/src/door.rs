@@ -28,7 +28,9 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
 /// The program could not be started; the message names it, because a missing package is the usual reason.
 pub fn output(command: &mut Command) -> Result<Output> {
     let program = command.get_program().to_string_lossy().into_owned();
-    command.output().with_context(|| format!("starting {program} (see qemu-tests/packages.txt)"))
+    command
+        .output()
+        .with_context(|| format!("starting {program} (see qemu-tests/packages.txt)"))
 }
 
 /// Runs to completion and returns standard output.
@@ -60,7 +62,9 @@ pub fn output_with_input(command: &mut Command, input: &[u8]) -> Result<Output> 
         // A program that ends early closes the pipe; its status says more than EPIPE.
         drop(stdin.write_all(input));
     }
-    child.wait_with_output().with_context(|| format!("waiting for {program}"))
+    child
+        .wait_with_output()
+        .with_context(|| format!("waiting for {program}"))
 }
 
 /// Writes a file as it is. Nothing here has to survive a power cut.
@@ -76,7 +80,9 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
 /// The end of what a program said on standard error, on one line or more.
 pub fn tail(stderr: &[u8]) -> String {
     let start = stderr.len().saturating_sub(TAIL);
-    String::from_utf8_lossy(stderr.get(start..).unwrap_or_default()).trim().to_owned()
+    String::from_utf8_lossy(stderr.get(start..).unwrap_or_default())
+        .trim()
+        .to_owned()
 }
 
 #[cfg(test)]

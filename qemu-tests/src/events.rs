@@ -26,7 +26,10 @@ impl Event {
 
     /// A text field, or an empty text.
     pub fn text(&self, field: &str) -> &str {
-        self.json.get(field).and_then(Value::as_str).unwrap_or_default()
+        self.json
+            .get(field)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
     }
 
     /// A numeric field, if it is there.
@@ -60,7 +63,13 @@ pub struct EventFile {
 impl EventFile {
     /// Starts at the beginning of `path`, which may not exist yet.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), offset: 0, rest: Vec::new(), events: Vec::new(), unreadable: Vec::new() }
+        Self {
+            path: path.into(),
+            offset: 0,
+            rest: Vec::new(),
+            events: Vec::new(),
+            unreadable: Vec::new(),
+        }
     }
 
     /// Where the lines are.
@@ -90,12 +99,19 @@ impl EventFile {
     }
 
     fn split(&mut self, seen: Instant) {
-        let Some(end) = self.rest.iter().rposition(|byte| *byte == b'\n') else { return };
+        let Some(end) = self.rest.iter().rposition(|byte| *byte == b'\n') else {
+            return;
+        };
         let lines: Vec<u8> = self.rest.drain(..=end).collect();
-        for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
+        for line in lines
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.trim_ascii().is_empty())
+        {
             match serde_json::from_slice::<Value>(line) {
                 Ok(json) if json.is_object() => self.events.push(Event { json, seen }),
-                _ => self.unreadable.push(String::from_utf8_lossy(line).into_owned()),
+                _ => self
+                    .unreadable
+                    .push(String::from_utf8_lossy(line).into_owned()),
             }
         }
     }
@@ -115,10 +131,16 @@ mod tests {
         let mut log = EventFile::new(&path);
         assert_eq!(log.read().unwrap().len(), 0, "no file yet");
 
-        let mut file = OpenOptions::new().create(true).append(true).open(&path).unwrap();
-        file.write_all(b"{\"v\":1,\"event\":\"step\",\"text\":\"wri").unwrap();
+        let mut file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .unwrap();
+        file.write_all(b"{\"v\":1,\"event\":\"step\",\"text\":\"wri")
+            .unwrap();
         assert_eq!(log.read().unwrap().len(), 0, "half a line");
-        file.write_all(b"te\",\"index\":3}\r\n\n{\"v\":1,\"event\":\n").unwrap();
+        file.write_all(b"te\",\"index\":3}\r\n\n{\"v\":1,\"event\":\n")
+            .unwrap();
         let events = log.read().unwrap();
         assert_eq!(events.len(), 1);
         assert!(events[0].is("step", "text", "write"));

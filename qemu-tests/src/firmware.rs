@@ -41,7 +41,8 @@ impl Firmware {
         };
         let source: PathBuf = Path::new(OVMF).join(variables);
         let copy = folder.join("variables.fd");
-        fs::copy(&source, &copy).with_context(|| format!("copying {} (package ovmf)", source.display()))?;
+        fs::copy(&source, &copy)
+            .with_context(|| format!("copying {} (package ovmf)", source.display()))?;
         let mut arguments = vec![
             "-drive".to_owned(),
             format!("if=pflash,format=raw,unit=0,readonly=on,file={OVMF}/{code}"),

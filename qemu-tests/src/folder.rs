@@ -27,7 +27,10 @@ impl Folder {
             fs::remove_dir_all(&path).with_context(|| format!("removing {}", path.display()))?;
         }
         fs::create_dir_all(&path).with_context(|| format!("making {}", path.display()))?;
-        Ok(Self { path, keep: std::env::var_os("LANDFALL_KEEP").is_some() })
+        Ok(Self {
+            path,
+            keep: std::env::var_os("LANDFALL_KEEP").is_some(),
+        })
     }
 
     /// Where it is; absolute.

@@ -19,6 +19,7 @@ const EVENT_PORT: &str = "landfall.events";
 pub(crate) const SERIAL: &str = "serial.log";
 pub(crate) const EVENTS: &str = "events.jsonl";
 pub(crate) const QEMU_LOG: &str = "qemu.log";
+pub(crate) const FIRMWARE_LOG: &str = "firmware.log";
 
 /// A kernel that QEMU loads itself, without firmware menus and boot loaders.
 #[derive(Debug, Clone)]
@@ -57,7 +58,7 @@ impl Builder {
             kernel: None,
             login: None,
             end_at_reboot: false,
-            limit: Duration::from_secs(600),
+            limit: Duration::from_mins(10),
         }
     }
 
@@ -80,7 +81,7 @@ impl Builder {
     }
 
     /// Adds a disk. The firmware tries disks, CDs and sticks in the order in which they were added, and goes on to the next
-    /// if one does not boot.
+    /// if one does not boot. Under BIOS only the first disk or stick counts: `SeaBIOS` tries no second one, but a CD.
     pub fn disk(mut self, disk: Disk) -> Self {
         self.media.push(Medium::Disk(disk));
         self
@@ -98,9 +99,17 @@ impl Builder {
     }
 
     /// Starts a Linux kernel directly.
-    pub fn kernel(mut self, kernel: impl Into<PathBuf>, initrd: impl Into<PathBuf>, arguments: &str) -> Self {
-        self.kernel =
-            Some(DirectKernel { kernel: kernel.into(), initrd: initrd.into(), arguments: arguments.to_owned() });
+    pub fn kernel(
+        mut self,
+        kernel: impl Into<PathBuf>,
+        initrd: impl Into<PathBuf>,
+        arguments: &str,
+    ) -> Self {
+        self.kernel = Some(DirectKernel {
+            kernel: kernel.into(),
+            initrd: initrd.into(),
+            arguments: arguments.to_owned(),
+        });
         self
     }
 
@@ -131,7 +140,9 @@ impl Builder {
         // Not in the machine's folder: the name of a Unix socket has at most 107 bytes.
         let sockets = tempfile::tempdir().context("making a folder for sockets")?;
         let arguments = self.arguments(folder.path(), &sockets.path().join("qmp"))?;
-        Vm::launch(self.name, folder, sockets, &arguments, self.limit, self.login)
+        Vm::launch(
+            self.name, folder, sockets, &arguments, self.limit, self.login,
+        )
     }
 
     fn arguments(&self, folder: &Path, qmp: &Path) -> Result<Vec<String>> {
@@ -148,21 +159,51 @@ impl Builder {
         add("vga", "std".to_owned());
         add("display", "none".to_owned());
         add("qmp", format!("unix:{},server=on,wait=off", escaped(qmp)));
-        add("chardev", format!("file,id=serial,path={}", escaped(&folder.join(SERIAL))));
+        add(
+            "chardev",
+            format!("file,id=serial,path={}", escaped(&folder.join(SERIAL))),
+        );
         add("serial", "chardev:serial".to_owned());
+        // Port 0x402 is where SeaBIOS says what it tries to boot; the screen forgets it.
+        add(
+            "chardev",
+            format!(
+                "file,id=firmware,path={}",
+                escaped(&folder.join(FIRMWARE_LOG))
+            ),
+        );
+        add(
+            "device",
+            "isa-debugcon,iobase=0x402,chardev=firmware".to_owned(),
+        );
         add("device", "virtio-serial-pci".to_owned());
-        add("chardev", format!("file,id=events,path={}", escaped(&folder.join(EVENTS))));
-        add("device", format!("virtserialport,chardev=events,name={EVENT_PORT}"));
+        add(
+            "chardev",
+            format!("file,id=events,path={}", escaped(&folder.join(EVENTS))),
+        );
+        add(
+            "device",
+            format!("virtserialport,chardev=events,name={EVENT_PORT}"),
+        );
         add("device", "virtio-rng-pci".to_owned());
         // Port 0: the system picks a free one, so that no two tests can want the same.
-        add("netdev", "user,id=net,hostfwd=tcp:127.0.0.1:0-:22".to_owned());
+        add(
+            "netdev",
+            "user,id=net,hostfwd=tcp:127.0.0.1:0-:22".to_owned(),
+        );
         add("device", "virtio-net-pci,netdev=net,romfile=".to_owned());
-        if let Some(DirectKernel { kernel, initrd, arguments }) = &self.kernel {
+        if let Some(DirectKernel {
+            kernel,
+            initrd,
+            arguments,
+        }) = &self.kernel
+        {
             add("kernel", kernel.display().to_string());
             add("initrd", initrd.display().to_string());
             add("append", arguments.clone());
         }
-        for (index, medium) in self.media.iter().enumerate() {
+        // From 1: boot index 0 is taken by a kernel that QEMU loads itself.
+        for (index, medium) in (1..).zip(&self.media) {
             arguments.extend(medium.arguments(index));
         }
         arguments.extend(self.firmware.arguments(folder)?);

@@ -26,9 +26,16 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts `program` with standard output and error going to the file `log`.
-    pub(crate) fn start(program: &str, arguments: &[String], limit: Duration, log: &Path) -> Result<Self> {
+    pub(crate) fn start(
+        program: &str,
+        arguments: &[String],
+        limit: Duration,
+        log: &Path,
+    ) -> Result<Self> {
         let out = File::create(log).with_context(|| format!("making {}", log.display()))?;
-        let err = out.try_clone().with_context(|| format!("opening {}", log.display()))?;
+        let err = out
+            .try_clone()
+            .with_context(|| format!("opening {}", log.display()))?;
         let mut command = door::command("setpriv");
         command
             .args(["--pdeathsig", "KILL", "--", "timeout", "--kill-after=5"])
@@ -38,7 +45,9 @@ impl Process {
             .stdout(out)
             .stderr(err)
             .process_group(0);
-        let child = command.spawn().with_context(|| format!("starting {program} (see qemu-tests/packages.txt)"))?;
+        let child = command
+            .spawn()
+            .with_context(|| format!("starting {program} (see qemu-tests/packages.txt)"))?;
         Ok(Self { child })
     }
 
@@ -57,8 +66,8 @@ impl Process {
         if let Ok(None) = self.child.try_wait()
             && let Ok(group) = i32::try_from(self.child.id())
         {
-            // Between the question and the signal it may have ended; both results are what we want.
-            drop(killpg(Pid::from_raw(group), Signal::SIGKILL));
+            // It may have ended between the question and the signal; then there is nobody to kill, which is what we want.
+            killpg(Pid::from_raw(group), Signal::SIGKILL).ok();
             drop(self.child.wait());
         }
     }
@@ -76,15 +85,25 @@ mod tests {
     use crate::wait::wait_until;
 
     fn sleeper(limit: u64, folder: &Path) -> Process {
-        Process::start("sleep", &["600".to_owned()], Duration::from_secs(limit), &folder.join("log")).unwrap()
+        Process::start(
+            "sleep",
+            &["600".to_owned()],
+            Duration::from_secs(limit),
+            &folder.join("log"),
+        )
+        .unwrap()
     }
 
     /// The state letter of `/proc/PID/stat`'s processes in group `group`, without zombies.
     fn alive_in_group(group: u32) -> usize {
         let mut count = 0;
         for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-            let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
-            let Some((_, rest)) = stat.rsplit_once(") ") else { continue };
+            let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else {
+                continue;
+            };
+            let Some((_, rest)) = stat.rsplit_once(") ") else {
+                continue;
+            };
             let fields: Vec<&str> = rest.split(' ').collect();
             if fields[0] != "Z" && fields[2] == group.to_string() {
                 count += 1;
@@ -99,9 +118,15 @@ mod tests {
         let process = sleeper(60, folder.path());
         let group = process.id();
         // timeout and sleep.
-        wait_until(Duration::from_secs(20), "both processes", || Ok((alive_in_group(group) == 2).then_some(()))).unwrap();
+        wait_until(Duration::from_secs(20), "both processes", || {
+            Ok((alive_in_group(group) == 2).then_some(()))
+        })
+        .unwrap();
         drop(process);
-        wait_until(Duration::from_secs(20), "an empty group", || Ok((alive_in_group(group) == 0).then_some(()))).unwrap();
+        wait_until(Duration::from_secs(20), "an empty group", || {
+            Ok((alive_in_group(group) == 0).then_some(()))
+        })
+        .unwrap();
     }
 
     #[test]

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 /// How long QEMU may take for one command. Under emulation the main loop can be busy for seconds.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// An open control connection. A thread of its own reads it until QEMU ends, so that no event is lost.
 #[derive(Debug)]
@@ -33,8 +33,12 @@ impl Qmp {
     /// Nobody listens (yet), or the other side does not speak QMP.
     pub fn connect(path: &Path) -> Result<Self> {
         let socket = UnixStream::connect(path).context("connecting to QMP")?;
-        let mut lines = BufReader::new(socket.try_clone().context("cloning the QMP socket")?).lines();
-        let greeting = lines.next().context("QMP closed without a greeting")?.context("reading the QMP greeting")?;
+        let mut lines =
+            BufReader::new(socket.try_clone().context("cloning the QMP socket")?).lines();
+        let greeting = lines
+            .next()
+            .context("QMP closed without a greeting")?
+            .context("reading the QMP greeting")?;
         if !greeting.contains("\"QMP\"") {
             bail!("not a QMP greeting: {greeting}");
         }
@@ -43,7 +47,9 @@ impl Qmp {
         let seen = Arc::clone(&events);
         let reader = thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
-                let Ok(message) = serde_json::from_str::<Value>(&line) else { continue };
+                let Ok(message) = serde_json::from_str::<Value>(&line) else {
+                    continue;
+                };
                 if message.get("event").is_some() {
                     locked(&seen).push(message);
                 } else if sender.send(message).is_err() {
@@ -51,7 +57,13 @@ impl Qmp {
                 }
             }
         });
-        let mut qmp = Self { socket, answers, events, last_id: 0, reader: Some(reader) };
+        let mut qmp = Self {
+            socket,
+            answers,
+            events,
+            last_id: 0,
+            reader: Some(reader),
+        };
         qmp.execute("qmp_capabilities", json!({}))?;
         Ok(qmp)
     }
@@ -81,9 +93,18 @@ impl Qmp {
                 continue;
             }
             if let Some(error) = answer.get("error") {
-                bail!("{command}: {}", error.get("desc").and_then(Value::as_str).unwrap_or("error without words"));
+                bail!(
+                    "{command}: {}",
+                    error
+                        .get("desc")
+                        .and_then(Value::as_str)
+                        .unwrap_or("error without words")
+                );
             }
-            return Ok(answer.get_mut("return").map(Value::take).unwrap_or_default());
+            return Ok(answer
+                .get_mut("return")
+                .map(Value::take)
+                .unwrap_or_default());
         }
     }
 
@@ -148,7 +169,11 @@ mod tests {
             UnixListener::bind(&path).unwrap(),
             vec![
                 vec![r#"{"return": {}, "id": 1}"#],
-                vec![r#"{"event": "RESET", "data": {"guest": true}}"#, r#"{"return": 1, "id": 99}"#, r#"{"return": 7, "id": 2}"#],
+                vec![
+                    r#"{"event": "RESET", "data": {"guest": true}}"#,
+                    r#"{"return": 1, "id": 99}"#,
+                    r#"{"return": 7, "id": 2}"#,
+                ],
                 vec![r#"{"error": {"class": "GenericError", "desc": "no such thing"}, "id": 3}"#],
             ],
         );
@@ -156,9 +181,15 @@ mod tests {
         assert_eq!(qmp.execute("good", json!({"a": 1})).unwrap(), json!(7));
         assert_eq!(qmp.events("RESET").len(), 1);
         assert_eq!(qmp.events("SHUTDOWN").len(), 0);
-        assert_eq!(qmp.execute("bad", json!({})).unwrap_err().to_string(), "bad: no such thing");
+        assert_eq!(
+            qmp.execute("bad", json!({})).unwrap_err().to_string(),
+            "bad: no such thing"
+        );
         // The other side may be gone before or after the request is written.
         let end = qmp.execute("late", json!({})).unwrap_err().to_string();
-        assert!(end == "late: QEMU has ended" || end == "sending late to QEMU", "{end}");
+        assert!(
+            end == "late: QEMU has ended" || end == "sending late to QEMU",
+            "{end}"
+        );
     }
 }

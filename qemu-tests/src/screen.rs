@@ -16,7 +16,9 @@ use crate::door;
 /// `zbarimg` cannot be started, cannot read the picture, or finds several codes.
 pub fn decode_qr(picture: &Path) -> Result<Option<String>> {
     let mut zbarimg = door::command("zbarimg");
-    zbarimg.args(["-q", "--raw", "-Sdisable", "-Sqrcode.enable"]).arg(picture);
+    zbarimg
+        .args(["-q", "--raw", "-Sdisable", "-Sqrcode.enable"])
+        .arg(picture);
     let output = door::output(&mut zbarimg)?;
     match output.status.code() {
         // zbarimg(1): 4 is "no barcode was detected".
@@ -26,7 +28,11 @@ pub fn decode_qr(picture: &Path) -> Result<Option<String>> {
     }
     let text = String::from_utf8(output.stdout).context("decoding the QR code")?;
     let text = text.trim_end_matches('\n');
-    ensure!(!text.contains('\n'), "several QR codes on {}", picture.display());
+    ensure!(
+        !text.contains('\n'),
+        "several QR codes on {}",
+        picture.display()
+    );
     Ok(Some(text.to_owned()))
 }
 
@@ -36,7 +42,8 @@ pub fn decode_qr(picture: &Path) -> Result<Option<String>> {
 /// The input is no such PPM, or the output cannot be written.
 pub fn ppm_to_png(ppm: &Path, png: &Path) -> Result<()> {
     let bytes = fs::read(ppm).with_context(|| format!("reading {}", ppm.display()))?;
-    let (width, height, pixels) = parse_ppm(&bytes).with_context(|| format!("parsing {}", ppm.display()))?;
+    let (width, height, pixels) =
+        parse_ppm(&bytes).with_context(|| format!("parsing {}", ppm.display()))?;
     let file = File::create(png).with_context(|| format!("writing {}", png.display()))?;
     let mut encoder = png::Encoder::new(BufWriter::new(file), width, height);
     encoder.set_color(png::ColorType::Rgb);
@@ -50,7 +57,10 @@ pub fn ppm_to_png(ppm: &Path, png: &Path) -> Result<()> {
 fn parse_ppm(bytes: &[u8]) -> Result<(u32, u32, &[u8])> {
     let mut rest = bytes;
     let mut field = || -> Result<&str> {
-        let end = rest.iter().position(u8::is_ascii_whitespace).context("header cut short")?;
+        let end = rest
+            .iter()
+            .position(u8::is_ascii_whitespace)
+            .context("header cut short")?;
         let (word, after) = rest.split_at(end);
         rest = after.get(1..).unwrap_or_default();
         Ok(std::str::from_utf8(word)?)
@@ -60,7 +70,11 @@ fn parse_ppm(bytes: &[u8]) -> Result<(u32, u32, &[u8])> {
     let height: u32 = field()?.parse()?;
     ensure!(field()? == "255", "not 8 bits a channel");
     let size = usize::try_from(u64::from(width) * u64::from(height) * 3)?;
-    ensure!(size > 0 && rest.len() == size, "{} bytes of pixels, {size} expected", rest.len());
+    ensure!(
+        size > 0 && rest.len() == size,
+        "{} bytes of pixels, {size} expected",
+        rest.len()
+    );
     Ok((width, height, rest))
 }
 
@@ -78,7 +92,10 @@ mod tests {
     fn other_pictures_are_refused() {
         for (bytes, reason) in [
             (&b"P5\n1 1\n255\n\x00"[..], "not a binary PPM"),
-            (b"P6\n2 1\n255\n\x01\x02\x03", "3 bytes of pixels, 6 expected"),
+            (
+                b"P6\n2 1\n255\n\x01\x02\x03",
+                "3 bytes of pixels, 6 expected",
+            ),
             (b"P6\n0 1\n255\n", "0 bytes of pixels, 0 expected"),
             (b"P6\n1 1\n65535\n\x00\x00\x00", "not 8 bits a channel"),
             (b"P6\n1", "header cut short"),

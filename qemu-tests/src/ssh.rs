@@ -25,9 +25,17 @@ impl KeyPair {
         for old in [private.clone(), private.with_extension("pub")] {
             drop(fs::remove_file(old));
         }
-        door::run(door::command("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "landfall-test", "-f"]).arg(&private))?;
-        let public = fs::read_to_string(private.with_extension("pub")).context("reading the public key")?;
-        Ok(Self { private, public: public.trim().to_owned() })
+        door::run(
+            door::command("ssh-keygen")
+                .args(["-q", "-t", "ed25519", "-N", "", "-C", "landfall-test", "-f"])
+                .arg(&private),
+        )?;
+        let public =
+            fs::read_to_string(private.with_extension("pub")).context("reading the public key")?;
+        Ok(Self {
+            private,
+            public: public.trim().to_owned(),
+        })
     }
 
     /// The line for `ssh_authorized_keys`.
@@ -54,7 +62,9 @@ impl Login {
     /// `ssh` cannot be started here.
     pub fn run(&self, port: u16, command: &str, input: &[u8]) -> Result<Output> {
         let mut ssh = door::command("ssh");
-        ssh.arg("-i").arg(&self.key.private).args(["-p", &port.to_string()]);
+        ssh.arg("-i")
+            .arg(&self.key.private)
+            .args(["-p", &port.to_string()]);
         for option in [
             "BatchMode=yes",
             "IdentitiesOnly=yes",
@@ -69,7 +79,9 @@ impl Login {
             ssh.args(["-o", option]);
         }
         // Nothing of this machine's own client configuration may decide a test.
-        ssh.args(["-F", "none"]).arg(format!("{}@127.0.0.1", self.user)).arg(command);
+        ssh.args(["-F", "none"])
+            .arg(format!("{}@127.0.0.1", self.user))
+            .arg(command);
         door::output_with_input(&mut ssh, input)
     }
 }

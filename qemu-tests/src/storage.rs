@@ -32,7 +32,12 @@ pub struct Disk {
 impl Disk {
     /// An existing raw image on virtio-blk, 512-byte sectors.
     pub fn existing(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), bus: Bus::Virtio, sector: 512, read_only: false }
+        Self {
+            path: path.into(),
+            bus: Bus::Virtio,
+            sector: 512,
+            read_only: false,
+        }
     }
 
     /// A new, empty, sparse raw image of `bytes` in place of whatever `path` held.
@@ -73,12 +78,19 @@ impl Disk {
         &self.path
     }
 
-    /// Arguments for the `index`-th medium of a machine; the firmware tries media in the order of their indices.
+    /// Arguments for the `index`-th medium of a machine, from 1; the firmware tries media in the order of their indices.
     pub(crate) fn arguments(&self, index: usize) -> Vec<String> {
-        let Self { path, bus, sector, read_only } = self;
+        let Self {
+            path,
+            bus,
+            sector,
+            read_only,
+        } = self;
         // unsafe: the host never loses power here, and flushes of a guest cost minutes under emulation.
-        let mut drive =
-            format!("if=none,id=disk{index},file={},format=raw,cache=unsafe,discard=unmap", escaped(path));
+        let mut drive = format!(
+            "if=none,id=disk{index},file={},format=raw,cache=unsafe,discard=unmap",
+            escaped(path)
+        );
         if *read_only {
             drive.push_str(",readonly=on");
         }
@@ -87,19 +99,27 @@ impl Disk {
         let mut arguments = vec!["-drive".to_owned(), drive];
         let mut device = |text: String| arguments.extend(["-device".to_owned(), text]);
         match bus {
-            Bus::Virtio => device(format!("virtio-blk-pci,{common},{sizes},serial=LF{index:04}")),
+            Bus::Virtio => device(format!(
+                "virtio-blk-pci,{common},{sizes},serial=LF{index:04}"
+            )),
             Bus::Nvme => device(format!("nvme,{common},{sizes},serial=LF{index:04}")),
             Bus::Ahci => {
                 device(format!("ich9-ahci,id=ahci{index}"));
-                device(format!("ide-hd,bus=ahci{index}.0,{common},{sizes},serial=LF{index:04}"));
+                device(format!(
+                    "ide-hd,bus=ahci{index}.0,{common},{sizes},serial=LF{index:04}"
+                ));
             }
             Bus::Scsi => {
                 device(format!("virtio-scsi-pci,id=scsi{index}"));
-                device(format!("scsi-hd,bus=scsi{index}.0,{common},{sizes},serial=LF{index:04}"));
+                device(format!(
+                    "scsi-hd,bus=scsi{index}.0,{common},{sizes},serial=LF{index:04}"
+                ));
             }
             Bus::Usb => {
                 device(format!("qemu-xhci,id=usb{index}"));
-                device(format!("usb-storage,bus=usb{index}.0,{common},{sizes},serial=LF{index:04}"));
+                device(format!(
+                    "usb-storage,bus=usb{index}.0,{common},{sizes},serial=LF{index:04}"
+                ));
             }
         }
         arguments
@@ -119,7 +139,10 @@ impl Medium {
             Self::Disk(disk) => disk.arguments(index),
             Self::Cdrom(path) => vec![
                 "-drive".to_owned(),
-                format!("if=none,id=disk{index},file={},format=raw,media=cdrom,readonly=on", escaped(path)),
+                format!(
+                    "if=none,id=disk{index},file={},format=raw,media=cdrom,readonly=on",
+                    escaped(path)
+                ),
                 "-device".to_owned(),
                 format!("ich9-ahci,id=ahci{index}"),
                 "-device".to_owned(),
@@ -140,7 +163,9 @@ mod tests {
 
     #[test]
     fn the_order_of_the_media_is_the_boot_order() {
-        let disk = Disk::existing("a,b.img").on(Bus::Nvme).with_sector_size(4096);
+        let disk = Disk::existing("a,b.img")
+            .on(Bus::Nvme)
+            .with_sector_size(4096);
         assert_eq!(
             disk.arguments(1),
             [
@@ -151,6 +176,9 @@ mod tests {
             ]
         );
         let cd = Medium::Cdrom("x.iso".into()).arguments(2);
-        assert_eq!(cd.last().unwrap(), "ide-cd,bus=ahci2.0,drive=disk2,bootindex=2");
+        assert_eq!(
+            cd.last().unwrap(),
+            "ide-cd,bus=ahci2.0,drive=disk2,bootindex=2"
+        );
     }
 }

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::events::{Event, EventFile};
 use crate::folder::Folder;
-use crate::machine::{Builder, EVENTS, QEMU_LOG, SERIAL};
+use crate::machine::{Builder, EVENTS, FIRMWARE_LOG, QEMU_LOG, SERIAL};
 use crate::process::{LIMIT_REACHED, Process};
 use crate::qmp::Qmp;
 use crate::screen;
@@ -26,7 +26,7 @@ use crate::wait::wait_until;
 const LAST_LINES: usize = 40;
 const LAST_EVENTS: usize = 10;
 /// QEMU opens its control socket at once, but the machine may be busy.
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_mins(1);
 
 /// How a machine ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,10 +94,16 @@ impl Vm {
         let socket = sockets.path().join("qmp");
         let qmp = wait_until(START_LIMIT, "QEMU's control socket", || {
             if let Some(status) = process.status()? {
-                bail!("starting QEMU: {status}: {}", fs::read_to_string(&log).unwrap_or_default().trim());
+                bail!(
+                    "starting QEMU: {status}: {}",
+                    fs::read_to_string(&log).unwrap_or_default().trim()
+                );
             }
             // The socket exists a moment before somebody listens on it.
-            Ok(socket.exists().then(|| Qmp::connect(&socket).ok()).flatten())
+            Ok(socket
+                .exists()
+                .then(|| Qmp::connect(&socket).ok())
+                .flatten())
         })?;
         let events = EventFile::new(folder.file(EVENTS));
         Ok(Self {
@@ -174,7 +180,12 @@ impl Vm {
     ///
     /// # Errors
     /// `limit` passed or the machine ended first.
-    pub fn wait_event(&mut self, what: &str, limit: Duration, wanted: impl Fn(&Event) -> bool) -> Result<Event> {
+    pub fn wait_event(
+        &mut self,
+        what: &str,
+        limit: Duration,
+        wanted: impl Fn(&Event) -> bool,
+    ) -> Result<Event> {
         self.wait(limit, &format!("the event {what}"), |vm| {
             while let Some(event) = vm.next_event()? {
                 if wanted(&event) {
@@ -193,7 +204,10 @@ impl Vm {
         self.wait(limit, &format!("{text:?} on the serial console"), |vm| {
             let bytes = vm.serial_bytes();
             let fresh = bytes.get(vm.next_serial..).unwrap_or_default();
-            let Some(at) = fresh.windows(text.len().max(1)).position(|window| window == text.as_bytes()) else {
+            let Some(at) = fresh
+                .windows(text.len().max(1))
+                .position(|window| window == text.as_bytes())
+            else {
                 return Ok(None);
             };
             vm.next_serial += at + text.len();
@@ -211,13 +225,24 @@ impl Vm {
         })
     }
 
+    /// Waits until the firmware has said `text`. Only `SeaBIOS` says anything; its messages are those of its screen.
+    ///
+    /// # Errors
+    /// `limit` passed or the machine ended first.
+    pub fn wait_firmware(&mut self, text: &str, limit: Duration) -> Result<()> {
+        self.wait(limit, &format!("{text:?} from the firmware"), |vm| {
+            let said = fs::read(vm.folder.file(FIRMWARE_LOG)).unwrap_or_default();
+            Ok(String::from_utf8_lossy(&said).contains(text).then_some(()))
+        })
+    }
+
     /// Waits for the end of the machine and says which one it was.
     ///
     /// # Errors
     /// `limit` passed first.
     pub fn wait_exit(&mut self, limit: Duration) -> Result<Exit> {
         let result = wait_until(limit, "the machine to end", || self.exit());
-        result.map_err(|error| self.explain(error))
+        result.map_err(|error| self.explain(&error))
     }
 
     /// How the machine ended, or `None` while it runs.
@@ -230,7 +255,10 @@ impl Vm {
         {
             self.qmp.drain();
             let shutdown = self.qmp.events("SHUTDOWN").pop();
-            let reason = shutdown.as_ref().and_then(|event| event.pointer("/data/reason")).and_then(Value::as_str);
+            let reason = shutdown
+                .as_ref()
+                .and_then(|event| event.pointer("/data/reason"))
+                .and_then(Value::as_str);
             self.exit = Some(match (reason, status.code()) {
                 (_, Some(LIMIT_REACHED)) => Exit::TimeLimit,
                 (Some("guest-shutdown"), Some(0)) => Exit::PowerOff,
@@ -261,7 +289,7 @@ impl Vm {
                 (None, None) => Ok(None),
             }
         });
-        result.map_err(|error| self.explain(error))
+        result.map_err(|error| self.explain(&error))
     }
 
     /// Photographs the VGA screen into `<name>.png` in the machine's folder.
@@ -293,8 +321,13 @@ impl Vm {
     /// # Errors
     /// The machine has ended, or a name is unknown.
     pub fn press(&mut self, keys: &[&str]) -> Result<()> {
-        let keys: Vec<Value> = keys.iter().map(|key| json!({"type": "qcode", "data": key})).collect();
-        self.qmp.execute("send-key", json!({"keys": keys})).map(drop)
+        let keys: Vec<Value> = keys
+            .iter()
+            .map(|key| json!({"type": "qcode", "data": key}))
+            .collect();
+        self.qmp
+            .execute("send-key", json!({"keys": keys}))
+            .map(drop)
     }
 
     /// Presses the reset button.
@@ -313,7 +346,8 @@ impl Vm {
         self.qmp.execute("system_powerdown", json!({})).map(drop)
     }
 
-    /// How often the machine was reset so far, by the guest or by [`Vm::reset`].
+    /// How often the machine was reset so far, by the guest, its firmware (some reset once more for themselves) or
+    /// [`Vm::reset`].
     pub fn resets(&self) -> usize {
         self.qmp.events("RESET").len()
     }
@@ -363,7 +397,10 @@ impl Vm {
     /// As [`Vm::ssh`].
     pub fn ssh_with_input(&mut self, command: &str, input: &[u8]) -> Result<Output> {
         let port = self.ssh_port()?;
-        let login = self.login.as_ref().context("the machine was built without a login")?;
+        let login = self
+            .login
+            .as_ref()
+            .context("the machine was built without a login")?;
         login.run(port, command, input)
     }
 
@@ -377,9 +414,12 @@ impl Vm {
     }
 
     /// Adds to an error what a person would look at first, and keeps the files.
-    fn explain(&mut self, error: anyhow::Error) -> anyhow::Error {
+    fn explain(&mut self, error: &anyhow::Error) -> anyhow::Error {
         self.folder.keep();
-        let mut report = vec![format!("{}: {error:#}", self.name), "--- last lines of the serial console".to_owned()];
+        let mut report = vec![
+            format!("{}: {error:#}", self.name),
+            "--- last lines of the serial console".to_owned(),
+        ];
         let serial = self.serial();
         let lines: Vec<&str> = serial.lines().collect();
         let from = lines.len().saturating_sub(LAST_LINES);
@@ -401,7 +441,9 @@ impl Vm {
 ///
 /// A line is: protocol with state, descriptor, source address, source port, destination address, destination port, queues.
 fn forwarded_port(table: &str) -> Option<u16> {
-    let line = table.lines().find(|line| line.trim_start().starts_with("TCP[HOST_FORWARD]"))?;
+    let line = table
+        .lines()
+        .find(|line| line.trim_start().starts_with("TCP[HOST_FORWARD]"))?;
     line.split_whitespace().nth(3)?.parse().ok()
 }
 

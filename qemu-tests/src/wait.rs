@@ -17,7 +17,11 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 ///
 /// # Errors
 /// The first error of the probe, or the sentence above when `limit` has passed.
-pub fn wait_until<T>(limit: Duration, what: &str, mut probe: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+pub fn wait_until<T>(
+    limit: Duration,
+    what: &str,
+    mut probe: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
     let start = Instant::now();
     let mut pause = FIRST_PAUSE;
     loop {
@@ -62,7 +66,9 @@ mod tests {
     #[test]
     fn an_error_of_the_probe_ends_the_wait_at_once() {
         let start = Instant::now();
-        let error = wait_until(Duration::from_secs(60), "nothing", || Err::<Option<()>, _>(anyhow::anyhow!("gone")));
+        let error = wait_until(Duration::from_mins(1), "nothing", || {
+            Err::<Option<()>, _>(anyhow::anyhow!("gone"))
+        });
         assert_eq!(error.unwrap_err().to_string(), "gone");
         assert!(start.elapsed() < Duration::from_secs(5));
     }

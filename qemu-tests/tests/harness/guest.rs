@@ -9,10 +9,10 @@ use qemu_tests::machine::Builder;
 use qemu_tests::{Folder, Vm, artifacts, door};
 
 /// What the boot sector says on the serial line.
-pub const GREETING: &str = "landfall boot sector";
+pub(crate) const GREETING: &str = "landfall boot sector";
 
 /// A BIOS boot sector of our own: sets up COM1, sends [`GREETING`], and halts with interrupts off.
-pub fn boot_sector() -> Vec<u8> {
+pub(crate) fn boot_sector() -> Vec<u8> {
     let mut code: Vec<u8> = vec![
         0x31, 0xc0, // xor ax, ax
         0x8e, 0xd8, // mov ds, ax
@@ -43,8 +43,8 @@ pub fn boot_sector() -> Vec<u8> {
 
 /// Modules that the guest needs for the event port, in the order of loading.
 const MODULES: [&str; 7] = [
-    "drivers/virtio/virtio.ko",
     "drivers/virtio/virtio_ring.ko",
+    "drivers/virtio/virtio.ko",
     "drivers/virtio/virtio_pci_modern_dev.ko",
     "drivers/virtio/virtio_pci_legacy_dev.ko",
     "drivers/virtio/virtio_pci.ko",
@@ -53,25 +53,35 @@ const MODULES: [&str; 7] = [
 ];
 
 /// A Debian kernel with busybox as its whole system; it sends events and ends with `last` (`poweroff`, `reboot`).
-pub fn linux(folder: &Folder, name: &str, last: &str) -> Builder {
+pub(crate) fn linux(folder: &Folder, name: &str, last: &str) -> Builder {
     let root = image_root();
     let (kernel, modules) = kernel_of(&root);
     let initrd = initrd(folder, &modules, last);
-    Vm::builder(name).memory(512).kernel(kernel, initrd, "console=ttyS0 panic=-1 loglevel=6")
+    Vm::builder(name)
+        .memory(512)
+        .kernel(kernel, initrd, "console=ttyS0 panic=-1 loglevel=7")
 }
 
 /// An unpacked Debian image with a kernel: `LANDFALL_HARNESS_ROOT`, or the provider image that the build unpacked.
 fn image_root() -> PathBuf {
-    std::env::var_os("LANDFALL_HARNESS_ROOT").map_or_else(|| artifacts::build_folder().join("provider/root"), PathBuf::from)
+    std::env::var_os("LANDFALL_HARNESS_ROOT").map_or_else(
+        || artifacts::build_folder().join("provider/root"),
+        PathBuf::from,
+    )
 }
 
 /// The kernel file and its folder of modules.
 fn kernel_of(root: &Path) -> (PathBuf, PathBuf) {
     // With merged /usr, /lib is an absolute link in the image: go by /usr/lib first.
     for modules in ["usr/lib/modules", "lib/modules"] {
-        let Ok(entries) = fs::read_dir(root.join(modules)) else { continue };
+        let Ok(entries) = fs::read_dir(root.join(modules)) else {
+            continue;
+        };
         for version in entries.flatten() {
-            for kernel in [format!("boot/vmlinuz-{}", version.file_name().display()), "boot/vmlinuz".to_owned()] {
+            for kernel in [
+                format!("boot/vmlinuz-{}", version.file_name().display()),
+                "boot/vmlinuz".to_owned(),
+            ] {
                 let kernel = root.join(kernel);
                 if kernel.is_file() {
                     return (kernel, version.path().join("kernel"));
@@ -79,7 +89,10 @@ fn kernel_of(root: &Path) -> (PathBuf, PathBuf) {
             }
         }
     }
-    panic!("no kernel under {}; run ./just image, or set LANDFALL_HARNESS_ROOT", root.display());
+    panic!(
+        "no kernel under {}; run ./just image, or set LANDFALL_HARNESS_ROOT",
+        root.display()
+    );
 }
 
 fn initrd(folder: &Folder, modules: &Path, last: &str) -> PathBuf {
@@ -93,7 +106,9 @@ fn initrd(folder: &Folder, modules: &Path, last: &str) -> PathBuf {
         let name = Path::new(module).file_name().unwrap().to_str().unwrap();
         // Some kernels have one or the other built in.
         if fs::copy(modules.join(module), tree.join("modules").join(name)).is_ok() {
-            load.push_str(&format!("insmod /modules/{name}\n"));
+            load += "insmod /modules/";
+            load += name;
+            load.push('\n');
         }
     }
     let init = format!(
