@@ -28,8 +28,8 @@ pub(crate) struct Assembly<'a, H: Host> {
     pub(crate) report: Report,
     /// Mounts that exist now, in order.
     pub(crate) mounts: Vec<Mount>,
-    /// Loop devices that exist now.
-    pub(crate) loops: Vec<PathBuf>,
+    /// Loop devices that exist now, each with the number of mounts that came before it.
+    pub(crate) loops: Vec<(usize, PathBuf)>,
 }
 
 type Notes = Vec<String>;
@@ -209,14 +209,22 @@ impl<H: Host> Assembly<'_, H> {
     /// Undoes what was really done, innermost first, past failures.
     pub(crate) fn undo(&mut self) -> Vec<String> {
         let mut failures = Vec::new();
-        while let Some(mount) = self.mounts.pop() {
-            if let Err(error) = self.host.unmount(&mount.target) {
-                failures.push(format!("{error:#}"));
-            }
-        }
-        while let Some(device) = self.loops.pop() {
-            if let Err(error) = self.host.detach_loop(&device) {
-                failures.push(format!("{error:#}"));
+        loop {
+            // A loop device keeps the file system of its file busy.
+            let youngest = self.loops.last().map_or(0, |(before, _)| *before);
+            let undone = if self.mounts.len() > youngest {
+                self.mounts
+                    .pop()
+                    .map(|mount| self.host.unmount(&mount.target))
+            } else {
+                self.loops
+                    .pop()
+                    .map(|(_, device)| self.host.detach_loop(&device))
+            };
+            match undone {
+                Some(Ok(())) => {}
+                Some(Err(error)) => failures.push(format!("{error:#}")),
+                None => break,
             }
         }
         failures

@@ -151,7 +151,7 @@ impl<H: Host> Assembly<'_, H> {
             read_only: true,
             sector_size: None,
         })?;
-        self.loops.push(device.clone());
+        self.loops.push((self.mounts.len(), device.clone()));
         self.mount_making(&Mount::new(device, self.paths.image(), "erofs").read_only())
     }
 
@@ -251,3 +251,7 @@ fn extra_volume(paths: &Paths, state: &Partition, wanted: &ExtraVolume) -> Volum
         read_only: !wanted.source.contains("COS_PERSISTENT"),
     }
 }
+
+#[cfg(test)]
+#[path = "assemble_tests.rs"]
+mod tests;
