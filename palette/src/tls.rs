@@ -83,7 +83,8 @@ pub(crate) fn fault(error: &rustls::Error, now: SystemTime, floor: SystemTime) -
         return TlsFault::Other(sentence(error));
     };
     match certificate {
-        CertificateError::UnknownIssuer => TlsFault::UnknownIssuer,
+        // A signature that fails is what an authority gives that was made anew under its old name.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => TlsFault::UnknownIssuer,
         CertificateError::NotValidYet => too_early(None, now, floor),
         CertificateError::NotValidYetContext { not_before, .. } => {
             too_early(Some(*not_before), now, floor)
