@@ -223,7 +223,7 @@ impl Disk {
     /// Power off: all mounts and loop devices of the boot go, and with them everything in memory.
     fn off(&self) {
         let prefix = self.tree.paths.prefix.to_str().unwrap();
-        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let mounts = mountinfo();
         let below: Vec<&str> = mounts
             .lines()
             .filter_map(|line| line.split(' ').nth(4))
@@ -250,6 +250,11 @@ impl Drop for Disk {
             drop(Linux.detach_loop(device));
         }
     }
+}
+
+/// Of this thread: the thread that started the test is in another mount namespace.
+fn mountinfo() -> String {
+    fs::read_to_string("/proc/thread-self/mountinfo").unwrap()
 }
 
 fn run(program: &str, args: &[&str], paths: &[&Path]) {
@@ -428,7 +433,7 @@ fn root_a_stage_runs_inside_the_new_root_past_a_broken_file_and_a_failing_step()
     let shadow = fs::metadata(disk.root("etc/shadow")).unwrap();
     assert_eq!((shadow.mode() & 0o7777, shadow.gid()), (0o640, 42));
     assert!(Path::new("/etc/passwd").exists() && !Path::new("/etc/note").exists());
-    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let mounts = mountinfo();
     let bound = disk.root("proc").display().to_string();
     assert!(
         !mounts.contains(&bound),
@@ -482,7 +487,7 @@ fn root_an_image_that_cannot_be_mounted_leaves_nothing_behind() {
     umount2(&state, MntFlags::empty()).unwrap();
     let error = assemble(&mut Linux, &disk.tree.paths).unwrap_err();
     assert!(error.to_string().starts_with("LF-B06"), "{error:#}");
-    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let mounts = mountinfo();
     assert!(
         !mounts.contains(disk.tree.paths.prefix.to_str().unwrap()),
         "{mounts}"
