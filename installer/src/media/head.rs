@@ -118,7 +118,9 @@ fn stage(files: &HeadFiles, id: &ImageId, tree: &Path) -> Result<()> {
         .with_context(|| format!("opening {}", files.base_initrd.display()))?;
     let mut initrd = BufWriter::new(File::create(tree.join("boot/initrd"))?);
     append_image_id(&mut base, &mut initrd, id).context("writing the initrd with the image id")?;
-    initrd.into_inner().map_err(|error| error.into_error())?;
+    initrd
+        .into_inner()
+        .map_err(std::io::IntoInnerError::into_error)?;
     Ok(())
 }
 
@@ -132,7 +134,6 @@ fn head_size(content: u64) -> u64 {
 
 /// mke2fs copies owner, mode and times of the staged files; those depend on who built and when.
 fn fix_inodes(epoch: u64) -> String {
-    let mut script = String::new();
     let entries = [
         ("/", "040755"),
         ("/boot", "040755"),
@@ -144,17 +145,20 @@ fn fix_inodes(epoch: u64) -> String {
         ("/etc/cos/grub.cfg", "0100644"),
         ("/lost+found", "040700"),
     ];
+    let mut lines = Vec::new();
     for (path, mode) in entries {
-        script.push_str(&format!("set_inode_field {path} mode {mode}\n"));
-        for field in ["uid", "gid"] {
-            script.push_str(&format!("set_inode_field {path} {field} 0\n"));
-        }
+        let mut set = |field: &str, value: &str| {
+            lines.push(format!("set_inode_field {path} {field} {value}\n"));
+        };
+        set("mode", mode);
+        set("uid", "0");
+        set("gid", "0");
         for field in ["atime", "ctime", "mtime", "crtime"] {
-            script.push_str(&format!("set_inode_field {path} {field} @{epoch}\n"));
-            script.push_str(&format!("set_inode_field {path} {field}_extra 0\n"));
+            set(field, &format!("@{epoch}"));
+            set(&format!("{field}_extra"), "0");
         }
     }
-    script
+    lines.concat()
 }
 
 #[cfg(test)]

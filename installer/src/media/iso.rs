@@ -13,6 +13,7 @@ use host::{Argv, Host};
 use image::manifest::{MANIFEST_NAME, SLOT_NAME, verify_file};
 use image::{Digest, ImageId, Manifest};
 use serde::Serialize;
+use userdata::Severity;
 
 use super::Progress;
 use super::boot_files::copy_readable;
@@ -23,8 +24,6 @@ use super::scratch::Scratch;
 /// Volume id that Kairos and the Palette agent know.
 const VOLUME_ID: &str = "COS_LIVE";
 const MIB: u64 = 1 << 20;
-/// Longest user-data, as for the installer.
-const MAX_USER_DATA: u64 = 1 << 20;
 
 /// What to make an ISO from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,9 +55,10 @@ pub struct Iso {
 
 /// `/landfall/media.json`.
 #[derive(Serialize)]
-struct Media<'a> {
+struct MediaFile<'a> {
     format: u32,
-    media_id: &'a str,
+    #[serde(rename = "media_id")]
+    id: &'a str,
     created: String,
     version: &'a str,
 }
@@ -136,12 +136,25 @@ fn read_user_data(path: &Path) -> Result<Vec<u8>> {
     let size = fs::metadata(path)
         .with_context(|| format!("reading {}", path.display()))?
         .len();
+    // The parser has the same bound, but only once the file is in memory.
     ensure!(
-        size <= MAX_USER_DATA,
-        "{} has {size} bytes; user-data has at most {MAX_USER_DATA}",
-        path.display()
+        size <= userdata::MAX_BYTES as u64,
+        "{} has {size} bytes; user-data has at most {}",
+        path.display(),
+        userdata::MAX_BYTES
     );
     let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+    let parsed = userdata::parse(&path.display().to_string(), &bytes);
+    let errors = parsed
+        .findings
+        .iter()
+        .filter(|finding| finding.severity == Severity::Error);
+    let lines: Vec<String> = errors.map(ToString::to_string).collect();
+    ensure!(
+        lines.is_empty(),
+        "the user-data is not valid:\n{}",
+        lines.join("\n")
+    );
     Ok(bytes)
 }
 
@@ -170,9 +183,9 @@ fn derive_media_id(manifest: &Manifest, user_data: &[u8], options: &IsoOptions) 
         Digest::of(render_menu("").as_bytes()),
     ];
     let mut all = b"landfall 2026 media id".to_vec();
-    parts
-        .iter()
-        .for_each(|part| all.extend_from_slice(part.as_bytes()));
+    for part in parts {
+        all.extend_from_slice(part.as_bytes());
+    }
     Ok(ImageId::from_digest(&Digest::of(&all)).to_string())
 }
 
@@ -260,9 +273,9 @@ impl Tree<'_> {
 
     /// Path on the medium, file on this machine.
     fn files(&self, user_data: &[u8]) -> Result<Vec<(String, PathBuf)>> {
-        let media = Media {
+        let media = MediaFile {
             format: 1,
-            media_id: self.media_id,
+            id: self.media_id,
             created: rfc3339(self.options.epoch),
             version: &self.options.version,
         };

@@ -15,6 +15,9 @@ mod payload;
 mod provider_root;
 mod scratch;
 
+#[cfg(test)]
+mod tests;
+
 pub use iso::{Iso, IsoOptions, build_iso};
 pub use payload::{PayloadOptions, build_payload};
 pub use provider_root::ProviderRoot;

@@ -156,7 +156,7 @@ fn compress_slot(
     let mut out =
         BufWriter::new(File::create(to).with_context(|| format!("creating {}", to.display()))?);
     let compressed = compress(raw, &mut out, level, &mut |done| {
-        on_progress(Progress::Bytes { done, total })
+        on_progress(Progress::Bytes { done, total });
     })
     .context("compressing the slot image")?;
     out.flush()
