@@ -49,7 +49,7 @@ fn make_root(root: &Path) {
     );
     put(&root.join("etc/cos/grub.cfg"), b"set timeout=5\n");
     put(&root.join("etc/machine-id"), b"");
-    put(&root.join("usr/bin/program"), &vec!vec![b'x'; 100_000]);
+    put(&root.join("usr/bin/program"), &vec![b'x'; 100_000]);
     fs::hard_link(root.join("usr/bin/program"), root.join("usr/bin/twin")).unwrap();
     put(&root.join("usr/lib/shim/shimx64.efi.signed"), b"shim");
     put(&root.join("usr/lib/shim/mmx64.efi.signed"), b"mm");
