@@ -78,6 +78,11 @@ fn remembered() -> Tree {
         "run/landfall/oem/90_custom.yaml",
         b"#cloud-config\ninstall:\n  extra-dirs-rootfs: [/eks-hybrid]\n  bind_mounts: [/eks-hybrid]\n",
     );
+    // A short list: every request is failed once, and each failure is a whole assembly.
+    tree.file(
+        "run/cos/cos-layout.env",
+        b"PERSISTENT_STATE_PATHS=\"/etc/ssh /opt\"\n",
+    );
     fs::create_dir_all(tree.at("sysroot/etc")).unwrap();
     tree
 }
