@@ -11,7 +11,7 @@
 //!
 //! What it refuses to know: screens, disks, and where the settings come from. It reads no user-data; the binary
 //! fills [`Settings`]. It writes nothing to the machine, logs nothing, and shows no secret: what
-//! is to be shown comes out as a [`Status`](pairing::Status).
+//! is to be shown comes out as a [`Status`].
 //!
 //! Facts about Palette (paths, bodies, status codes, rate limits) are those of its published API specification.
 
