@@ -32,10 +32,12 @@ if [ ! -e {marker} ]; then
     search --no-floppy --file --set=root {marker}
 fi
 
-# A machine without a serial port keeps its screen.
-if serial --unit=0 --speed=115200; then
-    terminal_input console serial
-    terminal_output console serial
+# UEFI shows its console on the serial port by itself. A machine without a serial port keeps its screen.
+if [ "$grub_platform" != efi ]; then
+    if serial --unit=0 --speed=115200; then
+        terminal_input console serial
+        terminal_output console serial
+    fi
 fi
 
 menuentry "Install this edge host" --id install {{

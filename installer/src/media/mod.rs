@@ -8,6 +8,7 @@
 //! order of a directory gets into a medium.
 
 mod boot_files;
+mod calendar;
 mod head;
 mod iso;
 mod menu;
