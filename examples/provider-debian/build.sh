@@ -63,6 +63,7 @@ assemble() {
 	mkdir -p "$new/dev"
 	tar --extract --preserve-permissions --numeric-owner --xattrs --xattrs-include='*' \
 		--exclude='./dev/*' --file "$base" --directory "$new"
+	rm -rf "$new"/etc/apt/sources.list* "$new"/var/lib/apt/lists/* "$new"/var/cache/apt "$new"/var/tmp/* "$new"/tmp/*
 	tar --create --owner=0 --group=0 --directory "$rootfs" . |
 		tar --extract --no-overwrite-dir --preserve-permissions --numeric-owner --directory "$new"
 	# git keeps no modes but the executable bit, and none of folders.

@@ -19,13 +19,13 @@ rm -f "$root"/etc/ssh/ssh_host_* "$root/var/lib/dbus/machine-id" "$root/var/lib/
 # started by whoever sets the node up.
 systemctl --root="$root" --quiet disable containerd.service e2scrub_all.timer e2scrub_reap.service \
 	dpkg-db-backup.timer remote-fs.target systemd-pstore.service
-systemctl --root="$root" --quiet mask grub-common.service grub-initrd-fallback.service
+# dracut-shutdown would unpack an initramfs from /boot at every shutdown, to unmount a root that is read-only.
+systemctl --root="$root" --quiet mask grub-common.service grub-initrd-fallback.service dracut-shutdown.service
 rm -f "$root"/etc/cron.*/e2scrub_all "$root"/etc/cron.d/e2scrub_all
 
 # Mount points of the contract (what user-data adds comes at boot) and the folders of an EKS hybrid node.
 mkdir -p "$root/oem" "$root/system/oem" "$root/usr/local/cloud-config" "$root/etc/containerd" \
 	"$root/etc/kubernetes/manifests" "$root/etc/eks" "$root/etc/cni/net.d" "$root/opt/cni/bin" \
 	"$root/var/lib/kubelet" "$root/var/lib/containerd" "$root/var/lib/cni" "$root/usr/libexec"
-rm -rf "$root"/var/log/* "$root"/var/cache/* "$root"/var/tmp/* "$root"/tmp/* "$root"/etc/*- \
-	"$root"/etc/apt/sources.list* "$root"/var/lib/dpkg/*-old "$root"/var/lib/ucf/cache
-mkdir -p "$root/var/log" "$root/var/cache"
+# apt's own files are mmdebstrap's to clean, after this.
+rm -rf "$root"/var/log/* "$root"/var/cache/debconf/* "$root"/etc/*- "$root"/var/lib/dpkg/*-old "$root"/var/lib/ucf/cache
