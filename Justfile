@@ -17,7 +17,8 @@ build:
 
 # the provider image and its payload: build/payload
 payload: build
-    examples/provider-debian/build.sh {{build}} {{landfall}}
+    examples/provider-debian/build.sh {{landfall}} {{build}}
+    examples/provider-debian/payload.sh {{landfall}} {{build}}
 
 # the whole way in a virtual machine: ISO -> disk -> reboot -> screen -> paired; results under build/
 demo *arguments: payload
@@ -35,12 +36,11 @@ check:
 
 # tests beside the code, and on disks with real tools
 unit:
-    cargo nextest run --locked
-    cargo nextest run --locked -p qemu-tests -E 'not (binary(first_light))'
+    cargo nextest run --locked --workspace
 
 # tests in virtual machines
 vm: payload
-    cargo nextest run --locked -p qemu-tests --profile vm -E 'binary(first_light)'
+    cargo nextest run --locked -p qemu-tests --profile vm
 
 # licences, bans, sources and advisories of every crate we stand on (needs the advisory database)
 deny:

@@ -85,7 +85,12 @@ impl<H: Host> Run<'_, H> {
     fn steps(&mut self) -> Result<()> {
         let of = self.plan.steps.len();
         for (index, step) in self.plan.steps.iter().enumerate() {
-            (self.on_event)(&Event::Step { index: index + 1, of, phase: step.phase(), text: step.to_string() });
+            (self.on_event)(&Event::Step {
+                index: index + 1,
+                of,
+                phase: step.phase(),
+                text: step.to_string(),
+            });
             self.step(step).with_context(|| step.to_string())?;
         }
         Ok(())
@@ -93,13 +98,25 @@ impl<H: Host> Run<'_, H> {
 
     fn step(&mut self, step: &Step) -> Result<()> {
         match step {
-            Step::Wipe { ranges } => table::wipe(self.tools.disk, ranges).or_trouble(Code::WriteFailed),
-            Step::WriteTable => table::write(self.tools.disk, &self.plan.layout).or_trouble(Code::WriteFailed),
-            Step::MakeFilesystem { partition, filesystem, label, uuid, .. } => {
-                self.make_filesystem(*partition, *filesystem, label.as_deref(), *uuid)
+            Step::Wipe { ranges } => {
+                table::wipe(self.tools.disk, ranges).or_trouble(Code::WriteFailed)
             }
+            Step::WriteTable => {
+                table::write(self.tools.disk, &self.plan.layout).or_trouble(Code::WriteFailed)
+            }
+            Step::MakeFilesystem {
+                partition,
+                filesystem,
+                label,
+                uuid,
+                ..
+            } => self.make_filesystem(*partition, *filesystem, label.as_deref(), *uuid),
             Step::Mount { partition, name } => self.mount(*partition, name),
-            Step::WriteImages { slots, recovery, size } => self.write_images(slots, recovery, *size),
+            Step::WriteImages {
+                slots,
+                recovery,
+                size,
+            } => self.write_images(slots, recovery, *size),
             Step::VerifyImages { slots, recovery } => self.verify_images(slots, recovery),
             Step::CopyFile { from, to } => self.copy_file(from, to),
             Step::WriteFile { to, content, mode } => {
@@ -110,13 +127,21 @@ impl<H: Host> Run<'_, H> {
                 let offset = self.extent(*partition)?.0;
                 table::write_at(self.tools.disk, offset, &core.0).or_trouble(Code::WriteFailed)
             }
-            Step::FillEsp { partition, folders, copies, files } => {
+            Step::FillEsp {
+                partition,
+                folders,
+                copies,
+                files,
+            } => {
                 let device = self.device(*partition)?;
                 self.fill_esp(&device, folders, copies, files)
             }
             Step::KeepLog { to } => self.keep_log(to),
             Step::Unmount => self.undo(),
-            Step::MakeBootable { partition, boot_code } => {
+            Step::MakeBootable {
+                partition,
+                boot_code,
+            } => {
                 let device = self.device(*partition)?;
                 self.name_boot_file(&device)?;
                 // The last write of an install is one sector.
@@ -149,28 +174,56 @@ impl<H: Host> Run<'_, H> {
             read_only: false,
             sector_size: (sector != 512).then_some(sector),
         };
-        let device = self.tools.host.attach_loop(&request).or_trouble(Code::ProgramFailed)?;
+        let device = self
+            .tools
+            .host
+            .attach_loop(&request)
+            .or_trouble(Code::ProgramFailed)?;
         self.loops.insert(number, device.clone());
         Ok(device)
     }
 
-    fn make_filesystem(&mut self, number: u32, kind: Filesystem, label: Option<&str>, uuid: Uuid) -> Result<()> {
+    fn make_filesystem(
+        &mut self,
+        number: u32,
+        kind: Filesystem,
+        label: Option<&str>,
+        uuid: Uuid,
+    ) -> Result<()> {
         let device = self.device(number)?;
         let argv = match kind {
             Filesystem::Vfat => {
                 // Names the volume id by the first four bytes of the UUID, as blkid shows it.
                 let id = format!("{:08x}", uuid.as_fields().0);
-                let argv = Argv::new("mkfs.vfat").args(["-F", "32", "-i", &id]);
+                let argv = Argv::new("mkfs.vfat").args(["-i", &id]);
+                // 256 MiB in sectors of 4096 bytes are too few clusters for FAT32; mkfs.vfat picks what fits.
+                let argv = if self.plan.disk.sector == 512 {
+                    argv.args(["-F", "32"])
+                } else {
+                    argv
+                };
                 label.map_or(argv.clone(), |label| argv.args(["-n", label]))
             }
             other => {
-                let program = if other == Filesystem::Ext4 { "mkfs.ext4".to_owned() } else { format!("mkfs.{other}") };
-                let argv = Argv::new(program).args(["-q", "-F", "-b", "4096", "-U", &uuid.to_string()]);
-                let argv = if other == Filesystem::Ext4 { argv.args(["-O", EXT4_FEATURES, "-m", "0"]) } else { argv };
+                let program = if other == Filesystem::Ext4 {
+                    "mkfs.ext4".to_owned()
+                } else {
+                    format!("mkfs.{other}")
+                };
+                let argv =
+                    Argv::new(program).args(["-q", "-F", "-b", "4096", "-U", &uuid.to_string()]);
+                let argv = if other == Filesystem::Ext4 {
+                    argv.args(["-O", EXT4_FEATURES, "-m", "0"])
+                } else {
+                    argv
+                };
                 label.map_or(argv.clone(), |label| argv.args(["-L", label]))
             }
         };
-        self.tools.host.run(&argv.arg(&device)).or_trouble(Code::ProgramFailed)?;
+        self.tools
+            .host
+            .run(&argv.arg(&device))
+            .or_trouble(Code::ProgramFailed)?;
         Ok(())
     }
 
@@ -178,7 +231,10 @@ impl<H: Host> Run<'_, H> {
         let device = self.device(number)?;
         let at = self.tools.work.join(name);
         fs::create_dir_all(&at).with_context(|| format!("creating {}", at.display()))?;
-        self.tools.host.mount(&Mount::new(device, &at, "ext4")).or_trouble(Code::MountFailed)?;
+        self.tools
+            .host
+            .mount(&Mount::new(device, &at, "ext4"))
+            .or_trouble(Code::MountFailed)?;
         self.mounted.push(at);
         Ok(())
     }
@@ -194,7 +250,10 @@ impl<H: Host> Run<'_, H> {
 
     fn keep_log(&mut self, to: &Place) -> Result<()> {
         for (name, bytes) in (self.log)() {
-            let path = self.place(&Place { partition: to.partition, path: format!("{}/{name}", to.path) })?;
+            let path = self.place(&Place {
+                partition: to.partition,
+                path: format!("{}/{name}", to.path),
+            })?;
             write_synced(&path, &bytes, 0o640).or_trouble(Code::WriteFailed)?;
         }
         Ok(())
@@ -222,10 +281,13 @@ impl<H: Host> Run<'_, H> {
             first = first.and(done).and(gone);
         }
         while let Some((_, device)) = self.loops.pop_last() {
-            let gone = self.tools.host.detach_loop(&device).or_trouble(Code::ProgramFailed);
+            let gone = self
+                .tools
+                .host
+                .detach_loop(&device)
+                .or_trouble(Code::ProgramFailed);
             first = first.and(gone);
         }
         first.and(self.tools.disk.sync_all().or_trouble(Code::WriteFailed))
     }
 }
-

@@ -27,7 +27,10 @@ impl fmt::Display for EnvError {
             Self::Name(name) => write!(f, "`{name}` is not a name for a GRUB variable"),
             Self::Value(name) => write!(f, "the value of `{name}` has a control character"),
             Self::TooLong(length) => {
-                write!(f, "the GRUB environment would be {length} bytes long; {ENV_SIZE} are possible")
+                write!(
+                    f,
+                    "the GRUB environment would be {length} bytes long; {ENV_SIZE} are possible"
+                )
             }
         }
     }
@@ -38,10 +41,16 @@ impl std::error::Error for EnvError {}
 /// Renders an environment block: signature, `name=value` lines, `#` up to [`ENV_SIZE`].
 ///
 /// A backslash in a value is doubled, as GRUB's `lib/envblk.c` expects; line breaks are refused.
-pub fn render_env<'a>(variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Vec<u8>, EnvError> {
+pub fn render_env<'a>(
+    variables: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Result<Vec<u8>, EnvError> {
     let mut text = SIGNATURE.to_owned();
     for (name, value) in variables {
-        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        if name.is_empty()
+            || !name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        {
             return Err(EnvError::Name(name.to_owned()));
         }
         if value.chars().any(char::is_control) {
@@ -69,23 +78,37 @@ mod tests {
         let block = render_env([("saved_entry", "registration"), ("path", "a\\b")]).unwrap();
         assert_eq!(block.len(), ENV_SIZE);
         let text = String::from_utf8(block).unwrap();
-        assert!(text.starts_with("# GRUB Environment Block\nsaved_entry=registration\npath=a\\\\b\n####"));
+        assert!(
+            text.starts_with(
+                "# GRUB Environment Block\nsaved_entry=registration\npath=a\\\\b\n####"
+            )
+        );
         assert!(text.ends_with('#'));
     }
 
     #[test]
     fn what_would_break_the_block_is_refused_by_name() {
-        assert_eq!(render_env([("a-b", "1")]), Err(EnvError::Name("a-b".into())));
-        assert_eq!(render_env([("a", "1\n2")]), Err(EnvError::Value("a".into())));
+        assert_eq!(
+            render_env([("a-b", "1")]),
+            Err(EnvError::Name("a-b".into()))
+        );
+        assert_eq!(
+            render_env([("a", "1\n2")]),
+            Err(EnvError::Value("a".into()))
+        );
         let long = "x".repeat(1024);
-        assert_eq!(render_env([("a", long.as_str())]), Err(EnvError::TooLong(25 + 2 + 1024 + 1)));
+        assert_eq!(
+            render_env([("a", long.as_str())]),
+            Err(EnvError::TooLong(25 + 2 + 1024 + 1))
+        );
     }
 
     #[test]
     fn grubs_own_tool_reads_the_block() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("grubenv");
-        let block = render_env([("saved_entry", "registration"), ("extra_cmdline", "a=b c")]).unwrap();
+        let block =
+            render_env([("saved_entry", "registration"), ("extra_cmdline", "a=b c")]).unwrap();
         std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), &block).unwrap();
         let argv = host::Argv::new("grub-editenv").arg(&path).arg("list");
         let said = host::Host::run(&mut host::Linux, &argv).unwrap().stdout;

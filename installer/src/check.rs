@@ -13,17 +13,30 @@ use crate::code::{Code, Trouble};
 use crate::machine::Disk;
 
 /// Folders where programs are looked up; the same ones the door uses.
-const PROGRAM_FOLDERS: [&str; 6] =
-    ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+const PROGRAM_FOLDERS: [&str; 6] = [
+    "/usr/local/sbin",
+    "/usr/local/bin",
+    "/usr/sbin",
+    "/usr/bin",
+    "/sbin",
+    "/bin",
+];
 
 /// Refuses when a program is missing that a step runs.
 pub fn tools_present(root: &Path) -> Result<(), Trouble> {
-    let there = |tool: &str| PROGRAM_FOLDERS.iter().any(|folder| root.join(&folder[1..]).join(tool).exists());
+    let there = |tool: &str| {
+        PROGRAM_FOLDERS
+            .iter()
+            .any(|folder| root.join(&folder[1..]).join(tool).exists())
+    };
     let missing: Vec<&str> = TOOLS.into_iter().filter(|tool| !there(tool)).collect();
     if missing.is_empty() {
         return Ok(());
     }
-    Err(Trouble::new(Code::ToolMissing, format!("not found: {}", missing.join(", "))))
+    Err(Trouble::new(
+        Code::ToolMissing,
+        format!("not found: {}", missing.join(", ")),
+    ))
 }
 
 /// The disk, held so that nobody else uses it while this lives.
@@ -32,8 +45,9 @@ pub fn tools_present(root: &Path) -> Result<(), Trouble> {
 /// udev from probing a disk that is being written.
 pub fn hold(disk: &Disk) -> Result<Flock<File>> {
     let path = &disk.path;
-    let facts = std::fs::metadata(path)
-        .map_err(|error| Trouble::new(Code::DiskNotFound, format!("{}: {error}", path.display())))?;
+    let facts = std::fs::metadata(path).map_err(|error| {
+        Trouble::new(Code::DiskNotFound, format!("{}: {error}", path.display()))
+    })?;
     let mut options = OpenOptions::new();
     options.read(true).write(true);
     if facts.file_type().is_block_device() {
@@ -51,7 +65,11 @@ pub fn hold(disk: &Disk) -> Result<Flock<File>> {
         Trouble::new(code, format!("{disk}: {error}"))
     })?;
     Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| {
-        Trouble::new(Code::DiskBusy, format!("{disk} is locked by another program ({errno})")).into()
+        Trouble::new(
+            Code::DiskBusy,
+            format!("{disk} is locked by another program ({errno})"),
+        )
+        .into()
     })
 }
 
@@ -85,16 +103,25 @@ mod tests {
         std::fs::create_dir_all(root.path().join("usr/sbin")).unwrap();
         File::create(root.path().join("usr/sbin/mkfs.ext4")).unwrap();
         let trouble = tools_present(root.path()).unwrap_err();
-        assert_eq!(trouble.reason, "not found: losetup, mcopy, mkfs.vfat, mmd, mren");
+        assert_eq!(
+            trouble.reason,
+            "not found: losetup, mcopy, mkfs.vfat, mmd, mren"
+        );
     }
 
     #[test]
     fn the_dracut_module_installs_every_tool() {
-        let module =
-            include_str!("../../dracut-module/rootfs/usr/lib/dracut/modules.d/28landfall/module-setup.sh");
-        let words: Vec<&str> = module.split(|c: char| c.is_whitespace() || "()\"'".contains(c)).collect();
+        let module = include_str!(
+            "../../dracut-module/rootfs/usr/lib/dracut/modules.d/28landfall/module-setup.sh"
+        );
+        let words: Vec<&str> = module
+            .split(|c: char| c.is_whitespace() || "()\"'".contains(c))
+            .collect();
         for tool in TOOLS {
-            assert!(words.contains(&tool), "module-setup.sh does not install {tool}");
+            assert!(
+                words.contains(&tool),
+                "module-setup.sh does not install {tool}"
+            );
         }
     }
 

@@ -27,14 +27,23 @@ fn named(path: &Path, machine: &Machine, medium: Option<&Path>) -> Result<Disk, 
         let known = list(machine.disks.iter().map(ToString::to_string));
         return Err(Trouble::new(
             Code::DiskNotFound,
-            format!("{} is not a disk of this machine; its disks are: {known}", path.display()),
+            format!(
+                "{} is not a disk of this machine; its disks are: {known}",
+                path.display()
+            ),
         ));
     };
     if medium == Some(path) {
-        return Err(Trouble::new(Code::DiskIsMedium, format!("{disk} holds the install medium")));
+        return Err(Trouble::new(
+            Code::DiskIsMedium,
+            format!("{disk} holds the install medium"),
+        ));
     }
     if disk.read_only {
-        return Err(Trouble::new(Code::DiskReadOnly, format!("{disk} is write-protected")));
+        return Err(Trouble::new(
+            Code::DiskReadOnly,
+            format!("{disk} is write-protected"),
+        ));
     }
     Ok(disk.clone())
 }
@@ -53,7 +62,10 @@ fn only_one(machine: &Machine, medium: Option<&Path>) -> Result<Disk, Trouble> {
         [] if rejected.is_empty() => Err(Trouble::new(Code::NoDisk, "this machine has no disk")),
         [] => Err(Trouble::new(
             Code::NoDisk,
-            format!("no disk of this machine can be used: {}", list(rejected.into_iter())),
+            format!(
+                "no disk of this machine can be used: {}",
+                list(rejected.into_iter())
+            ),
         )),
         several => Err(Trouble::new(
             Code::SeveralDisks,
@@ -83,7 +95,11 @@ fn why_not(disk: &Disk, medium: Option<&Path>) -> Option<&'static str> {
 
 fn list(items: impl Iterator<Item = String>) -> String {
     let all: Vec<String> = items.collect();
-    if all.is_empty() { "none".to_owned() } else { all.join("; ") }
+    if all.is_empty() {
+        "none".to_owned()
+    } else {
+        all.join("; ")
+    }
 }
 
 #[cfg(test)]
@@ -106,20 +122,33 @@ mod tests {
     }
 
     fn machine(disks: Vec<Disk>) -> Machine {
-        Machine { firmware: Firmware::Uefi, disks }
+        Machine {
+            firmware: Firmware::Uefi,
+            disks,
+        }
     }
 
     #[test]
     fn auto_takes_the_only_fixed_disk_beside_stick_and_medium() {
-        let stick = Disk { removable: true, ..disk("sda", Transport::Usb) };
-        let machine = machine(vec![disk("nvme0n1", Transport::Nvme), stick, disk("sdb", Transport::Scsi)]);
+        let stick = Disk {
+            removable: true,
+            ..disk("sda", Transport::Usb)
+        };
+        let machine = machine(vec![
+            disk("nvme0n1", Transport::Nvme),
+            stick,
+            disk("sdb", Transport::Scsi),
+        ]);
         let chosen = choose(&Wish::Auto, &machine, Some(Path::new("/dev/sdb"))).unwrap();
         assert_eq!(chosen.name, "nvme0n1");
     }
 
     #[test]
     fn auto_never_guesses_between_two() {
-        let machine = machine(vec![disk("sda", Transport::Ata), disk("sdb", Transport::Ata)]);
+        let machine = machine(vec![
+            disk("sda", Transport::Ata),
+            disk("sdb", Transport::Ata),
+        ]);
         let trouble = choose(&Wish::Auto, &machine, None).unwrap_err();
         assert_eq!(trouble.code, Code::SeveralDisks);
         assert!(trouble.reason.contains("/dev/sda") && trouble.reason.contains("/dev/sdb"));
@@ -128,7 +157,10 @@ mod tests {
     #[test]
     fn auto_says_why_each_disk_was_left_out() {
         let machine = machine(vec![
-            Disk { read_only: true, ..disk("sda", Transport::Ata) },
+            Disk {
+                read_only: true,
+                ..disk("sda", Transport::Ata)
+            },
             disk("sdb", Transport::Usb),
         ]);
         let trouble = choose(&Wish::Auto, &machine, None).unwrap_err();
@@ -140,9 +172,22 @@ mod tests {
 
     #[test]
     fn a_named_disk_must_exist_and_must_not_be_the_medium_or_protected() {
-        let locked = Disk { read_only: true, ..disk("sdc", Transport::Ata) };
-        let machine = machine(vec![disk("sda", Transport::Ata), disk("sdb", Transport::Usb), locked]);
-        let named = |name: &str| choose(&Wish::Path(name.into()), &machine, Some(Path::new("/dev/sda")));
+        let locked = Disk {
+            read_only: true,
+            ..disk("sdc", Transport::Ata)
+        };
+        let machine = machine(vec![
+            disk("sda", Transport::Ata),
+            disk("sdb", Transport::Usb),
+            locked,
+        ]);
+        let named = |name: &str| {
+            choose(
+                &Wish::Path(name.into()),
+                &machine,
+                Some(Path::new("/dev/sda")),
+            )
+        };
         assert_eq!(named("/dev/sda").unwrap_err().code, Code::DiskIsMedium);
         assert_eq!(named("/dev/sdc").unwrap_err().code, Code::DiskReadOnly);
         assert_eq!(named("/dev/sdx").unwrap_err().code, Code::DiskNotFound);

@@ -7,8 +7,12 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use installer::install::{Request, install, prepare};
+use installer::media::{self, IsoOptions, PayloadOptions, build_iso, build_payload};
 use installer::report::{Event, EventWriter, Exit};
-use installer::{live, media, register};
+use installer::{host_name, live, register};
+
+/// Version of this program.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Installs and runs immutable edge hosts for Spectro Cloud Palette.
 #[derive(Debug, Parser)]
@@ -34,7 +38,7 @@ enum Command {
         #[arg(long)]
         once: bool,
     },
-    /// Assembles the root file system (called in the initramfs)
+    /// Assembles the root file system and runs the stage `initramfs` in it (called in the initramfs)
     #[command(hide = true)]
     Sysroot,
     /// Runs a stage of the user-data (called by the units)
@@ -127,6 +131,9 @@ enum MediaCommand {
         /// Folder to fill
         #[arg(long)]
         out: PathBuf,
+        /// Version of the image, for people
+        #[arg(long, default_value = VERSION)]
+        image_version: String,
     },
     /// Makes an ISO that boots from CD and USB, by BIOS and UEFI
     Iso {
@@ -148,7 +155,11 @@ pub(crate) fn run() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are no mistakes; clap knows which is which.
-            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            let exit = if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Done
+            };
             drop(error.print());
             return ExitCode::from(exit as u8);
         }
@@ -168,7 +179,10 @@ fn command(command: Command) -> Result<Exit> {
         Command::Plan(args) => show_plan(args),
         Command::Install(args) => run_install(args),
         Command::Id => {
-            say(&mut io::stdout(), &register::edge_host_id()?);
+            say(
+                &mut io::stdout(),
+                &register::edge_host_id(Path::new("/oem"))?,
+            );
             Ok(Exit::Done)
         }
         Command::Register { once: true } => {
@@ -177,11 +191,11 @@ fn command(command: Command) -> Result<Exit> {
         }
         Command::Register { once: false } => register::run().map(|()| Exit::Done),
         Command::Sysroot => {
-            sysroot::assemble(&mut host::Linux, &sysroot::Paths::default())?;
+            assemble_root(Path::new("/sysroot"))?;
             Ok(Exit::Done)
         }
         Command::Stage { name, root } => {
-            sysroot::stage::run_in(&name, &root)?;
+            run_stage(&name, &root);
             Ok(Exit::Done)
         }
         Command::Media(command) => make_media(command),
@@ -199,19 +213,32 @@ fn validate(args: &ValidateArgs) -> Result<Exit> {
         }
         if args.format == Format::Text {
             let text = String::from_utf8_lossy(&bytes);
-            say(&mut io::stdout(), &userdata::render(&findings, &text, io::stdout().is_terminal()));
+            say(
+                &mut io::stdout(),
+                &userdata::render(&findings, &text, io::stdout().is_terminal()),
+            );
         }
         all.extend(findings);
     }
     if args.format == Format::Json {
         say(&mut io::stdout(), &serde_json::to_string_pretty(&all)?);
     }
-    Ok(if userdata::has_errors(&all) { Exit::Refused } else { Exit::Done })
+    Ok(if userdata::has_errors(&all) {
+        Exit::Refused
+    } else {
+        Exit::Done
+    })
 }
 
 fn request(disk: String, user_data: Vec<PathBuf>, payload: &Path) -> Result<Request> {
     let payload = std::path::absolute(payload).context("resolving the payload folder")?;
-    Ok(Request { disk, user_data, payload, medium: None, media_id: None })
+    Ok(Request {
+        disk,
+        user_data,
+        payload,
+        medium: None,
+        media_id: None,
+    })
 }
 
 fn show_plan(args: PlanArgs) -> Result<Exit> {
@@ -228,7 +255,8 @@ fn show_plan(args: PlanArgs) -> Result<Exit> {
 fn run_install(args: InstallArgs) -> Result<Exit> {
     let mut events = EventWriter::open(args.events).context("opening the events descriptor")?;
     let Some(disk) = args.disk else {
-        return match live::run(events)? {};
+        // A process that owns the machine comes back only with an error.
+        return live::run(events).map(|never| match never {});
     };
     let request = request(disk, args.user_data, &args.payload)?;
     let mut lines = installer::screens::Lines::new();
@@ -243,10 +271,90 @@ fn run_install(args: InstallArgs) -> Result<Exit> {
 
 fn make_media(command: MediaCommand) -> Result<Exit> {
     match command {
-        MediaCommand::Payload { root, out } => media::command_payload(&root, &out)?,
-        MediaCommand::Iso { payload, user_data, out } => media::command_iso(&payload, &user_data, &out)?,
+        MediaCommand::Payload {
+            root,
+            out,
+            image_version,
+        } => {
+            let options = PayloadOptions {
+                root,
+                out,
+                version: image_version,
+                build: format!("landfall {VERSION}"),
+                epoch: epoch(),
+                level: image::payload::DEFAULT_LEVEL,
+            };
+            let manifest = build_payload(&options, &mut host::Linux, &mut told)?;
+            say(&mut io::stdout(), &format!("image {}", manifest.image_id));
+        }
+        MediaCommand::Iso {
+            payload,
+            user_data,
+            out,
+        } => {
+            let options = IsoOptions {
+                payload,
+                user_data,
+                out,
+                version: VERSION.to_owned(),
+                epoch: epoch(),
+            };
+            let iso = build_iso(&options, &mut host::Linux, &mut told)?;
+            say(
+                &mut io::stdout(),
+                &format!("{}  {}", iso.sha256, iso.path.display()),
+            );
+        }
     }
     Ok(Exit::Done)
+}
+
+/// The time stamp of everything on a medium: `SOURCE_DATE_EPOCH`, else one that never changes.
+fn epoch() -> u64 {
+    const BEGIN_OF_2025: u64 = 1_735_689_600;
+    let wanted = std::env::var("SOURCE_DATE_EPOCH").ok();
+    wanted
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(BEGIN_OF_2025)
+}
+
+/// The root, the host's name in it, and its first stage. Only a root that cannot be assembled is an error: a system
+/// that runs can be repaired.
+fn assemble_root(root: &Path) -> Result<()> {
+    sysroot::assemble(&mut host::Linux, &sysroot::Paths::default())?;
+    let oem = root.join("oem");
+    let named = register::read_user_data(&oem.join(register::USER_DATA)).ok();
+    let id = register::edge_host_id(&oem).ok();
+    if let Err(error) = host_name::set(root, named.as_ref(), id.as_deref()) {
+        say(
+            &mut io::stderr(),
+            &format!("the host keeps the name of its image: {error:#}"),
+        );
+    }
+    run_stage("initramfs", root);
+    Ok(())
+}
+
+fn run_stage(name: &str, root: &Path) {
+    let report = sysroot::stage::run(
+        name,
+        root,
+        &sysroot::stage::default_sources(),
+        &mut host::Linux,
+    );
+    for failure in report.failures() {
+        say(&mut io::stderr(), &failure.to_string());
+    }
+    if let Err(error) = sysroot::stage::record(&report, Path::new("/run/landfall/stages.json")) {
+        say(&mut io::stderr(), &format!("{error:#}"));
+    }
+}
+
+/// Says each step of a media build as a line.
+fn told(progress: media::Progress<'_>) {
+    if let media::Progress::Step(step) = progress {
+        say(&mut io::stderr(), step);
+    }
 }
 
 /// Prints a line; a reader that went away (`landfall plan | head`) is no error.

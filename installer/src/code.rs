@@ -9,7 +9,10 @@ use serde::{Serialize, Serializer};
 
 /// Why an install was refused or failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each variant is documented by its section in docs/errors.md")]
+#[expect(
+    missing_docs,
+    reason = "each variant is documented by its section in docs/errors.md"
+)]
 pub enum Code {
     UserDataInvalid,
     UserDataMissing,
@@ -96,17 +99,34 @@ impl Code {
             Self::UserDataInvalid => {
                 "Correct the user-data at the named line, check it with `landfall validate`, and build the medium again."
             }
-            Self::UserDataMissing => "Build the medium with user-data (`landfall media iso --user-data FILE`).",
-            Self::NoDisk => "Connect a disk, check that the firmware lists it, and start the machine again.",
-            Self::SeveralDisks => "Name the disk in the user-data, for example `install.device: /dev/disk/by-id/...`.",
-            Self::DiskTooSmall => "Use a disk of at least the size named, or make `install.partitions` smaller.",
+            Self::UserDataMissing => {
+                "Build the medium with user-data (`landfall media iso --user-data FILE`)."
+            }
+            Self::NoDisk => {
+                "Connect a disk, check that the firmware lists it, and start the machine again."
+            }
+            Self::SeveralDisks => {
+                "Name the disk in the user-data, for example `install.device: /dev/disk/by-id/...`."
+            }
+            Self::DiskTooSmall => {
+                "Use a disk of at least the size named, or make `install.partitions` smaller."
+            }
             Self::DiskBusy => "Unmount or release the disk and try again.",
             Self::DiskReadOnly => "Remove the write protection of the disk or use another disk.",
-            Self::DiskNotFound => "Correct `install.device`; the disks of this machine are listed above.",
+            Self::DiskNotFound => {
+                "Correct `install.device`; the disks of this machine are listed above."
+            }
             Self::DiskIsMedium => "Choose a disk that is not the install medium.",
-            Self::LayoutImpossible => "Correct `install.partitions` or `install.extra-partitions` in the user-data.",
-            Self::MediumNotFound => "Leave the install medium connected and start the machine again.",
-            Self::PayloadMissing | Self::PayloadIncomplete | Self::ManifestInvalid | Self::BootFilesBad => {
+            Self::LayoutImpossible => {
+                "Correct `install.partitions` or `install.extra-partitions` in the user-data."
+            }
+            Self::MediumNotFound => {
+                "Leave the install medium connected and start the machine again."
+            }
+            Self::PayloadMissing
+            | Self::PayloadIncomplete
+            | Self::ManifestInvalid
+            | Self::BootFilesBad => {
                 "Write the medium again and compare its SHA-256 with the .sha256 file beside the ISO."
             }
             Self::RecoveryOnly => {
@@ -150,7 +170,10 @@ pub struct Trouble {
 impl Trouble {
     /// A trouble from its code and one sentence.
     pub fn new(code: Code, reason: impl Into<String>) -> Self {
-        Self { code, reason: reason.into() }
+        Self {
+            code,
+            reason: reason.into(),
+        }
     }
 }
 
@@ -182,7 +205,9 @@ impl<T, E: Into<anyhow::Error>> OrTrouble<T> for Result<T, E> {
 
 /// The trouble in a chain of errors, if one of them is.
 pub fn find(error: &anyhow::Error) -> Option<&Trouble> {
-    error.chain().find_map(|cause| cause.downcast_ref::<Trouble>())
+    error
+        .chain()
+        .find_map(|cause| cause.downcast_ref::<Trouble>())
 }
 
 #[cfg(test)]
@@ -201,7 +226,10 @@ mod tests {
     fn every_code_has_its_section_in_the_documentation() {
         let page = include_str!("../../docs/errors.md");
         for code in Code::ALL {
-            assert!(page.contains(&format!("### {code}\n")), "docs/errors.md says nothing of {code}");
+            assert!(
+                page.contains(&format!("### {code}\n")),
+                "docs/errors.md says nothing of {code}"
+            );
         }
     }
 
@@ -209,6 +237,9 @@ mod tests {
     fn an_error_that_has_a_code_keeps_it() {
         let inner: anyhow::Result<()> = Err(Trouble::new(Code::ChunkBad, "chunk 3").into());
         let outer = inner.or_trouble(Code::WriteFailed).unwrap_err();
-        assert_eq!(find(&outer).map(|trouble| trouble.code), Some(Code::ChunkBad));
+        assert_eq!(
+            find(&outer).map(|trouble| trouble.code),
+            Some(Code::ChunkBad)
+        );
     }
 }

@@ -57,7 +57,11 @@ const MENU_TITLE: &str = "default_menu_entry";
 /// Turns user-data into a configuration. `disk` is `--disk`: a path wins over `install.device`, `auto` leaves it.
 ///
 /// `hash` turns a clear password into what may stand in a file.
-pub fn configure(user_data: &UserData, disk: &str, hash: &mut dyn FnMut(&str) -> String) -> Result<Config> {
+pub fn configure(
+    user_data: &UserData,
+    disk: &str,
+    hash: &mut dyn FnMut(&str) -> String,
+) -> Result<Config> {
     let install = &user_data.install;
     let mib = |size: Option<u64>| size.and_then(Bytes::from_mib);
     let partitions = &install.partitions;
@@ -77,7 +81,11 @@ pub fn configure(user_data: &UserData, disk: &str, hash: &mut dyn FnMut(&str) ->
             state: mib(partitions.state),
             persistent: mib(partitions.persistent),
         },
-        extra: install.extra_partitions.iter().map(extra).collect::<Result<_>>()?,
+        extra: install
+            .extra_partitions
+            .iter()
+            .map(extra)
+            .collect::<Result<_>>()?,
         menu_title,
         grub_env: options.into_iter().collect(),
         oem_files: oem_files(user_data, hash),
@@ -99,15 +107,23 @@ fn resolve(path: &Path) -> PathBuf {
 }
 
 fn extra(wanted: &userdata::ExtraPartition) -> Result<Extra> {
-    let invalid = |reason: String| Trouble::new(Code::LayoutImpossible, format!("install.extra-partitions: {reason}"));
+    let invalid = |reason: String| {
+        Trouble::new(
+            Code::LayoutImpossible,
+            format!("install.extra-partitions: {reason}"),
+        )
+    };
     let filesystem = match wanted.fs.as_deref() {
         // Kairos makes ext2 when nothing is said; ext4 reads as well everywhere and survives a power cut.
         None => Filesystem::Ext4,
-        Some(name) => name.parse().map_err(|error: partition::UnknownFilesystem| invalid(error.to_string()))?,
+        Some(name) => name
+            .parse()
+            .map_err(|error: partition::UnknownFilesystem| invalid(error.to_string()))?,
     };
     Ok(Extra {
         name: wanted.name.clone(),
-        size: Bytes::from_mib(wanted.size).ok_or_else(|| invalid(format!("{} has an impossible size", wanted.name)))?,
+        size: Bytes::from_mib(wanted.size)
+            .ok_or_else(|| invalid(format!("{} has an impossible size", wanted.name)))?,
         filesystem,
         label: wanted.label.clone(),
     })
@@ -121,8 +137,14 @@ fn oem_files(user_data: &UserData, hash: &mut dyn FnMut(&str) -> String) -> Vec<
         // Kairos writes 0640; nobody but root has a reason to read the token.
         mode: 0o600,
     }];
-    if let Some(text) = userdata::custom_mounts_document(&install.bind_mounts, &install.ephemeral_mounts) {
-        files.push(OemFile { name: "10_user_custom_mounts.yaml".to_owned(), text: Secret::new(text), mode: 0o400 });
+    if let Some(text) =
+        userdata::custom_mounts_document(&install.bind_mounts, &install.ephemeral_mounts)
+    {
+        files.push(OemFile {
+            name: "10_user_custom_mounts.yaml".to_owned(),
+            text: Secret::new(text),
+            mode: 0o400,
+        });
     }
     files
 }

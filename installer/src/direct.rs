@@ -27,7 +27,11 @@ impl Aligned {
         // `align_offset` may answer `usize::MAX` only for constant evaluation; an unaligned start would be refused by
         // the kernel with EINVAL, not corrupt anything.
         let start = memory.as_ptr().align_offset(ALIGN).min(ALIGN);
-        Self { memory, start, capacity }
+        Self {
+            memory,
+            start,
+            capacity,
+        }
     }
 
     fn slice(&mut self, length: usize) -> &mut [u8] {
@@ -49,13 +53,23 @@ pub struct Writer {
 impl Writer {
     /// Creates `path` with room for `size` bytes, which are allocated now: "no space left" is known before the copy.
     pub fn create(path: &Path, size: u64, mode: u32) -> io::Result<Self> {
-        let tail = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path)?;
+        let tail = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(mode)
+            .open(path)?;
         if size > 0 {
             let length = i64::try_from(size).map_err(io::Error::other)?;
             fallocate(&tail, FallocateFlags::empty(), 0, length)?;
         }
         let file = direct(OpenOptions::new().write(true), path)?;
-        Ok(Self { file, tail, buffer: Aligned::new(4 << 20), written: 0 })
+        Ok(Self {
+            file,
+            tail,
+            buffer: Aligned::new(4 << 20),
+            written: 0,
+        })
     }
 
     /// Appends `bytes`; every call but the last must bring a multiple of 4096.
@@ -95,7 +109,10 @@ pub struct Collector {
 impl Collector {
     /// A collector in front of `writer`.
     pub fn new(writer: Writer) -> Self {
-        Self { writer, pending: Vec::with_capacity(Self::ROOM) }
+        Self {
+            writer,
+            pending: Vec::with_capacity(Self::ROOM),
+        }
     }
 
     const ROOM: usize = 1 << 20;
@@ -138,7 +155,12 @@ pub struct Tee<R, W> {
 impl<R: Read, W: Write> Tee<R, W> {
     /// A reader that also writes.
     pub fn new(reader: R, writer: W) -> Self {
-        Self { reader, writer, write_error: None, hasher: blake3::Hasher::new() }
+        Self {
+            reader,
+            writer,
+            write_error: None,
+            hasher: blake3::Hasher::new(),
+        }
     }
 
     /// The writer, and the BLAKE3 of all that went through.
@@ -154,7 +176,10 @@ impl<R: Read, W: Write> Read for Tee<R, W> {
         if let Err(error) = self.writer.write_all(&buffer[..count]) {
             let kind = error.kind();
             self.write_error = Some(error);
-            return Err(io::Error::new(kind, "the copy of the payload could not be written"));
+            return Err(io::Error::new(
+                kind,
+                "the copy of the payload could not be written",
+            ));
         }
         Ok(count)
     }
@@ -195,9 +220,14 @@ pub fn read_pieces(
 
 /// Opens with `O_DIRECT`; without it on a file system that does not know it (tmpfs).
 fn direct(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
-    let flagged = options.clone().custom_flags(OFlag::O_DIRECT.bits()).open(path);
+    let flagged = options
+        .clone()
+        .custom_flags(OFlag::O_DIRECT.bits())
+        .open(path);
     match flagged {
-        Err(error) if error.raw_os_error() == Some(nix::errno::Errno::EINVAL as i32) => options.open(path),
+        Err(error) if error.raw_os_error() == Some(nix::errno::Errno::EINVAL as i32) => {
+            options.open(path)
+        }
         other => other,
     }
 }
@@ -207,7 +237,9 @@ mod tests {
     use super::*;
 
     fn content(length: usize) -> Vec<u8> {
-        (0..length).map(|i| u8::try_from(i % 251).unwrap()).collect()
+        (0..length)
+            .map(|i| u8::try_from(i % 251).unwrap())
+            .collect()
     }
 
     #[test]
@@ -227,7 +259,11 @@ mod tests {
                 Ok(())
             })
             .unwrap();
-            assert!(seen == bytes, "length {length}: {} bytes came back", seen.len());
+            assert!(
+                seen == bytes,
+                "length {length}: {} bytes came back",
+                seen.len()
+            );
         }
     }
 
@@ -245,7 +281,10 @@ mod tests {
         let mut out = Vec::new();
         tee.read_to_end(&mut out).unwrap();
         let (copy, hash) = tee.finish();
-        assert_eq!((out.as_slice(), copy.as_slice()), (&b"abc"[..], &b"abc"[..]));
+        assert_eq!(
+            (out.as_slice(), copy.as_slice()),
+            (&b"abc"[..], &b"abc"[..])
+        );
         assert_eq!(hash, blake3::hash(b"abc"));
     }
 }

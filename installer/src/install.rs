@@ -10,6 +10,7 @@ use userdata::UserData;
 use uuid::Uuid;
 
 use crate::apply::{Tools, apply};
+use crate::check;
 use crate::choose::choose;
 use crate::code::{self, Code, Trouble};
 use crate::config::{Config, configure};
@@ -18,7 +19,6 @@ use crate::machine::{self, Disk, Machine};
 use crate::payload::Payload;
 use crate::plan::{Inputs, Plan, plan};
 use crate::report::{Event, Finished, Next, Outcome};
-use crate::check;
 
 /// The stub on the EFI system partition.
 const ESP_STUB: &str = include_str!("../../dracut-module/rootfs/etc/cos/esp-grub.cfg");
@@ -52,18 +52,46 @@ pub struct Prepared {
 /// From texts and facts to a plan; writes nothing.
 pub fn prepare(request: &Request) -> Result<Prepared> {
     let user_data = read_user_data(&request.user_data)?;
-    let config = configure(&user_data, &request.disk, &mut sysroot::hash_password)?;
+    let mut unhashable = None;
+    let mut hash = |clear: &str| {
+        sysroot::hash_password(clear, &mut sysroot::system_random).unwrap_or_else(|error| {
+            unhashable.get_or_insert(error);
+            // A locked account; it is never written, because the install is refused below.
+            "!".to_owned()
+        })
+    };
+    let config = configure(&user_data, &request.disk, &mut hash)?;
+    if let Some(error) = unhashable {
+        return Err(Trouble::new(
+            Code::UserDataInvalid,
+            format!("a password in the user-data: {error:#}"),
+        )
+        .into());
+    }
     let payload = Payload::open(&request.payload)?;
     let disk = target(request, &config)?;
     let media_id = media_id(request, &payload)?;
-    let inputs =
-        Inputs { config: &config, disk: &disk, payload: &payload, media_id: &media_id, esp_stub: ESP_STUB };
+    let inputs = Inputs {
+        config: &config,
+        disk: &disk,
+        payload: &payload,
+        media_id: &media_id,
+        esp_stub: ESP_STUB,
+    };
     let plan = plan(&inputs, Uuid::new_v4)?;
-    Ok(Prepared { plan, payload, next: config.next })
+    Ok(Prepared {
+        plan,
+        payload,
+        next: config.next,
+    })
 }
 
 /// Installs, telling every event on the way; the last one is always [`Event::Finished`], which is returned too.
-pub fn install<H: Host>(request: &Request, host: &mut H, on_event: &mut dyn FnMut(&Event)) -> Finished {
+pub fn install<H: Host>(
+    request: &Request,
+    host: &mut H,
+    on_event: &mut dyn FnMut(&Event),
+) -> Finished {
     let started = Instant::now();
     let log = RefCell::new(Log::new());
     let mut tell = |event: &Event| {
@@ -79,11 +107,15 @@ pub fn install<H: Host>(request: &Request, host: &mut H, on_event: &mut dyn FnMu
         Err(error) => Finished::trouble(Outcome::Refused, &in_words(&error), started.elapsed()),
         Ok(ready) => {
             for note in ready.prepared.plan.layout.notes() {
-                tell(&Event::Note { text: note.to_string() });
+                tell(&Event::Note {
+                    text: note.to_string(),
+                });
             }
             match carry_out(&ready, host, &mut tell, &log) {
                 Ok(()) => Finished::installed(ready.prepared.next, started.elapsed()),
-                Err(error) => Finished::trouble(Outcome::Failed, &in_words(&error), started.elapsed()),
+                Err(error) => {
+                    Finished::trouble(Outcome::Failed, &in_words(&error), started.elapsed())
+                }
             }
         }
     };
@@ -103,7 +135,11 @@ fn ready(request: &Request) -> Result<Ready> {
     let prepared = prepare(request)?;
     let disk = check::hold(&prepared.plan.disk)?;
     let work = check::work_folder()?;
-    Ok(Ready { prepared, disk, work })
+    Ok(Ready {
+        prepared,
+        disk,
+        work,
+    })
 }
 
 fn carry_out<H: Host>(
@@ -112,9 +148,18 @@ fn carry_out<H: Host>(
     tell: &mut dyn FnMut(&Event),
     log: &RefCell<Log>,
 ) -> Result<()> {
-    let Ready { prepared: Prepared { plan, payload, .. }, disk, work } = ready;
+    let Ready {
+        prepared: Prepared { plan, payload, .. },
+        disk,
+        work,
+    } = ready;
     let files = || log.borrow().files(plan);
-    let tools = Tools { host, payload, work, disk };
+    let tools = Tools {
+        host,
+        payload,
+        work,
+        disk,
+    };
     let applied = apply(plan, tools, tell, &files);
     // Only empty mount points are left; if one is not empty, it is still mounted and must not be touched.
     for name in std::fs::read_dir(work).into_iter().flatten().flatten() {
@@ -129,23 +174,37 @@ fn read_user_data(paths: &[PathBuf]) -> Result<UserData> {
     let [path] = paths else {
         let reason = match paths.len() {
             0 => "no user-data was given".to_owned(),
-            several => format!("{several} user-data documents were given; merging is not supported yet"),
+            several => {
+                format!("{several} user-data documents were given; merging is not supported yet")
+            }
         };
         return Err(Trouble::new(Code::UserDataMissing, reason).into());
     };
-    let bytes = std::fs::read(path)
-        .map_err(|error| Trouble::new(Code::UserDataMissing, format!("{}: {error}", path.display())))?;
-    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-    let parsed = userdata::parse(&name, &bytes);
-    parsed.user_data.ok_or_else(|| {
-        let errors: Vec<String> = parsed
-            .findings
-            .iter()
-            .filter(|finding| finding.severity == userdata::Severity::Error)
-            .map(ToString::to_string)
-            .collect();
-        Trouble::new(Code::UserDataInvalid, errors.join("\n")).into()
-    })
+    let bytes = std::fs::read(path).map_err(|error| {
+        Trouble::new(
+            Code::UserDataMissing,
+            format!("{}: {error}", path.display()),
+        )
+    })?;
+    let name = path
+        .file_name()
+        .unwrap_or(path.as_os_str())
+        .to_string_lossy();
+    let mut parsed = userdata::parse(&name, &bytes);
+    if let Some(user_data) = &parsed.user_data {
+        // Nothing is merged with this document, so it must say everything.
+        parsed.findings.extend(userdata::check_complete(user_data));
+    }
+    let errors: Vec<String> = parsed
+        .findings
+        .iter()
+        .filter(|finding| finding.severity == userdata::Severity::Error)
+        .map(ToString::to_string)
+        .collect();
+    match parsed.user_data {
+        Some(user_data) if errors.is_empty() => Ok(user_data),
+        _ => Err(Trouble::new(Code::UserDataInvalid, errors.join("\n")).into()),
+    }
 }
 
 /// The disk: an image file if `--disk` names one, else a disk of this machine.
@@ -153,7 +212,8 @@ fn target(request: &Request, config: &Config) -> Result<Disk> {
     let named = Path::new(&request.disk);
     if request.disk != "auto" && named.is_file() {
         // Loop devices are made by absolute path, whatever the working directory is then.
-        let path = std::fs::canonicalize(named).with_context(|| format!("resolving {}", named.display()))?;
+        let path = std::fs::canonicalize(named)
+            .with_context(|| format!("resolving {}", named.display()))?;
         return machine::image_file(&path);
     }
     let machine: Machine = machine::read_machine(Path::new("/sys"), Path::new("/dev"))?;
@@ -166,7 +226,7 @@ fn media_id(request: &Request, payload: &Payload) -> Result<String> {
         return Ok(id.clone());
     }
     let digest = payload.manifest.digest().context("hashing the manifest")?;
-    Ok(digest.as_bytes().iter().take(16).map(|byte| format!("{byte:02x}")).collect())
+    Ok(digest.to_string().chars().take(32).collect())
 }
 
 /// The trouble of an error; one without a code is a program's or the system's failure.

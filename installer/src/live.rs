@@ -12,7 +12,7 @@ use crate::code::{Code, Trouble};
 use crate::install::{Request, install};
 use crate::medium;
 use crate::report::{Event, EventWriter, Finished, Next, Outcome};
-use crate::screens::{InstallView, open_consoles};
+use crate::screens::{InstallView, open_consoles, open_for_install};
 
 /// How long the good end stays on the screen before the machine restarts, in seconds.
 const COUNTDOWN: u64 = 5;
@@ -36,7 +36,7 @@ impl<'a> Call<'a> {
 
 /// Installs from the medium this machine was started from; returns only if the machine cannot be restarted.
 pub fn run(mut events: EventWriter) -> Result<Infallible> {
-    let mut view = InstallView::new(open_consoles());
+    let mut view = InstallView::new(open_consoles(open_for_install));
     view.draw();
     let cmdline = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();
     let finished = from_medium(&Call::parse(&cmdline), &mut view, &mut events);
@@ -52,7 +52,8 @@ fn from_medium(call: &Call<'_>, view: &mut InstallView, events: &mut EventWriter
         Ok(request) => request,
         Err(error) => {
             let trouble = crate::code::find(&error).cloned();
-            let trouble = trouble.unwrap_or_else(|| Trouble::new(Code::MediumNotFound, format!("{error:#}")));
+            let trouble =
+                trouble.unwrap_or_else(|| Trouble::new(Code::MediumNotFound, format!("{error:#}")));
             let finished = Finished::trouble(Outcome::Refused, &trouble, Duration::ZERO);
             tell(&Event::Finished(finished.clone()));
             return finished;
@@ -114,13 +115,28 @@ mod tests {
     #[test]
     fn the_command_line_says_which_medium_and_whether_it_is_recovery() {
         let call = Call::parse("a=b landfall.media=00ff landfall.recovery\n");
-        assert_eq!(call, Call { media_id: Some("00ff"), recovery: true });
-        assert_eq!(Call::parse("quiet"), Call { media_id: None, recovery: false });
+        assert_eq!(
+            call,
+            Call {
+                media_id: Some("00ff"),
+                recovery: true
+            }
+        );
+        assert_eq!(
+            Call::parse("quiet"),
+            Call {
+                media_id: None,
+                recovery: false
+            }
+        );
     }
 
     #[test]
     fn the_recovery_system_never_installs_by_itself() {
-        let call = Call { media_id: Some("00ff"), recovery: true };
+        let call = Call {
+            media_id: Some("00ff"),
+            recovery: true,
+        };
         let mut host = host::Recorder::default();
         let error = request(&call, &mut host).unwrap_err();
         assert_eq!(crate::code::find(&error).unwrap().code, Code::RecoveryOnly);

@@ -21,7 +21,8 @@ impl Log {
     pub fn event(&mut self, event: &Event) {
         let Some(text) = text(event) else { return };
         let at = uptime();
-        self.lines.extend(text.lines().map(|line| format!("[{at:>9.3}] {line}")));
+        self.lines
+            .extend(text.lines().map(|line| format!("[{at:>9.3}] {line}")));
     }
 
     /// Log and report, by the names they have on the host.
@@ -36,7 +37,10 @@ impl Log {
         log.push('\n');
         vec![
             ("install.log".to_owned(), log.into_bytes()),
-            ("install-report.json".to_owned(), format!("{report:#}\n").into_bytes()),
+            (
+                "install-report.json".to_owned(),
+                format!("{report:#}\n").into_bytes(),
+            ),
         ]
     }
 }
@@ -44,14 +48,27 @@ impl Log {
 /// Seconds since the kernel started; 0 where `/proc` is not mounted.
 pub fn uptime() -> f64 {
     let text = fs::read_to_string("/proc/uptime").unwrap_or_default();
-    text.split(' ').next().and_then(|seconds| seconds.parse().ok()).unwrap_or(0.0)
+    text.split(' ')
+        .next()
+        .and_then(|seconds| seconds.parse().ok())
+        .unwrap_or(0.0)
 }
 
 fn text(event: &Event) -> Option<String> {
     Some(match event {
-        Event::Started { program, version, .. } => format!("Landfall {version}: {program}"),
-        Event::Step { index, of, text, .. } => format!("{index}/{of} {text}"),
-        Event::Progress { what, done, total, rate, .. } if done == total => format!(
+        Event::Started {
+            program, version, ..
+        } => format!("Landfall {version}: {program}"),
+        Event::Step {
+            index, of, text, ..
+        } => format!("{index}/{of} {text}"),
+        Event::Progress {
+            what,
+            done,
+            total,
+            rate,
+            ..
+        } if done == total => format!(
             "{what}: {} at {}",
             tui::plain::human_bytes(*total),
             tui::plain::human_rate(*rate)
@@ -72,9 +89,20 @@ mod tests {
     #[test]
     fn steps_and_finished_progress_are_kept_and_the_rest_of_the_progress_is_not() {
         let mut log = Log::new();
-        log.event(&Event::Step { index: 1, of: 2, phase: crate::report::Phase::Prepare, text: "wipe".into() });
+        log.event(&Event::Step {
+            index: 1,
+            of: 2,
+            phase: crate::report::Phase::Prepare,
+            text: "wipe".into(),
+        });
         for done in [1, 2] {
-            log.event(&Event::Progress { what: "x".into(), done, total: 2, rate: 1, left_s: 0.0 });
+            log.event(&Event::Progress {
+                what: "x".into(),
+                done,
+                total: 2,
+                rate: 1,
+                left_s: 0.0,
+            });
         }
         let lines: Vec<&str> = log.lines.iter().map(|line| &line[12..]).collect();
         assert_eq!(lines[0], "1/2 wipe");

@@ -64,7 +64,12 @@ pub enum Transport {
 
 impl std::fmt::Display for Disk {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} ({}", self.path.display(), tui::plain::human_bytes(self.size))?;
+        write!(
+            f,
+            "{} ({}",
+            self.path.display(),
+            tui::plain::human_bytes(self.size)
+        )?;
         for part in [&self.model, &self.serial] {
             if !part.is_empty() {
                 write!(f, ", {part}")?;
@@ -79,8 +84,15 @@ const NOT_DISKS: [&str; 9] = ["loop", "ram", "sr", "fd", "zram", "md", "dm-", "n
 
 /// Reads the facts; `sys` and `dev` are `/sys` and `/dev` but in tests.
 pub fn read_machine(sys: &Path, dev: &Path) -> Result<Machine> {
-    let firmware = if sys.join("firmware/efi").is_dir() { Firmware::Uefi } else { Firmware::Bios };
-    Ok(Machine { firmware, disks: read_disks(sys, dev)? })
+    let firmware = if sys.join("firmware/efi").is_dir() {
+        Firmware::Uefi
+    } else {
+        Firmware::Bios
+    };
+    Ok(Machine {
+        firmware,
+        disks: read_disks(sys, dev)?,
+    })
 }
 
 fn read_disks(sys: &Path, dev: &Path) -> Result<Vec<Disk>> {
@@ -91,7 +103,8 @@ fn read_disks(sys: &Path, dev: &Path) -> Result<Vec<Disk>> {
         let entry = entry.with_context(|| format!("reading {}", block.display()))?;
         let name = entry.file_name().to_string_lossy().into_owned();
         // eMMC boot areas and the replay-protected block are block devices beside the disk, not disks.
-        let emmc_area = name.starts_with("mmcblk") && (name.contains("boot") || name.contains("rpmb"));
+        let emmc_area =
+            name.starts_with("mmcblk") && (name.contains("boot") || name.contains("rpmb"));
         if emmc_area || NOT_DISKS.iter().any(|prefix| name.starts_with(prefix)) {
             continue;
         }
@@ -106,7 +119,9 @@ fn read_disks(sys: &Path, dev: &Path) -> Result<Vec<Disk>> {
 
 fn read_disk(entry: &Path, dev: &Path, name: String) -> Disk {
     let text = |file: &str| {
-        fs::read_to_string(entry.join(file)).map(|text| text.trim().to_owned()).unwrap_or_default()
+        fs::read_to_string(entry.join(file))
+            .map(|text| text.trim().to_owned())
+            .unwrap_or_default()
     };
     let number = |file: &str| text(file).parse::<u64>().unwrap_or_default();
     let place = fs::canonicalize(entry).unwrap_or_else(|_| entry.to_owned());
@@ -116,9 +131,14 @@ fn read_disk(entry: &Path, dev: &Path, name: String) -> Disk {
         path: dev.join(&name),
         // The kernel counts in units of 512 bytes here, whatever the sector size is.
         size: number("size").saturating_mul(512),
-        sector: u32::try_from(number("queue/logical_block_size")).unwrap_or(512).max(512),
+        sector: u32::try_from(number("queue/logical_block_size"))
+            .unwrap_or(512)
+            .max(512),
         model: vendor_and_model.trim().to_owned(),
-        serial: serial.into_iter().find(|text| !text.is_empty()).unwrap_or_default(),
+        serial: serial
+            .into_iter()
+            .find(|text| !text.is_empty())
+            .unwrap_or_default(),
         transport: transport(&place, &name),
         removable: number("removable") == 1,
         read_only: number("ro") == 1,
@@ -148,9 +168,15 @@ fn transport(place: &Path, name: &str) -> Transport {
 
 /// Facts of a raw disk image: the disk that exists only as a file.
 pub fn image_file(path: &Path) -> Result<Disk> {
-    let size = fs::metadata(path).with_context(|| format!("reading {}", path.display()))?.len();
+    let size = fs::metadata(path)
+        .with_context(|| format!("reading {}", path.display()))?
+        .len();
     Ok(Disk {
-        name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        name: path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned(),
         path: path.to_owned(),
         size,
         sector: 512,
@@ -192,13 +218,29 @@ mod tests {
         disk(sys, "sr0", "pci/ata1", 100, &[]);
         disk(sys, "mmcblk0", "pci/mmc0", 1000, &[]);
         disk(sys, "mmcblk0boot0", "pci/mmc0", 8, &[]);
-        disk(sys, "sdb", "pci/usb1", 2000, &[("removable", "1\n"), ("device/model", "Stick\n")]);
+        disk(
+            sys,
+            "sdb",
+            "pci/usb1",
+            2000,
+            &[("removable", "1\n"), ("device/model", "Stick\n")],
+        );
         disk(sys, "sda", "pci/ata2", 0, &[]);
-        disk(sys, "nvme0n1", "pci/nvme", 4000, &[("device/serial", "S1\n"), ("ro", "1\n")]);
+        disk(
+            sys,
+            "nvme0n1",
+            "pci/nvme",
+            4000,
+            &[("device/serial", "S1\n"), ("ro", "1\n")],
+        );
         disk(sys, "vda", "pci/virtio3", 4000, &[]);
         let machine = read_machine(sys, Path::new("/dev")).unwrap();
         assert_eq!(machine.firmware, Firmware::Bios);
-        let seen: Vec<_> = machine.disks.iter().map(|d| (d.name.as_str(), d.transport)).collect();
+        let seen: Vec<_> = machine
+            .disks
+            .iter()
+            .map(|d| (d.name.as_str(), d.transport))
+            .collect();
         assert_eq!(
             seen,
             [

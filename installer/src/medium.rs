@@ -15,7 +15,7 @@ use crate::code::{Code, Trouble};
 pub const MOUNT_POINT: &str = "/run/initramfs/live";
 
 /// How long a slow virtual CD may take to show up.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_mins(2);
 
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -43,19 +43,29 @@ pub fn find(id: &str, host: &mut impl Host, patience: Duration) -> Result<Medium
     fs::create_dir_all(root).with_context(|| format!("creating {MOUNT_POINT}"))?;
     loop {
         for (device, fstype) in candidates(Path::new("/sys"), Path::new("/dev")) {
-            if host.mount(&Mount::new(&device, root, fstype).read_only()).is_err() {
+            if host
+                .mount(&Mount::new(&device, root, fstype).read_only())
+                .is_err()
+            {
                 continue;
             }
             if media_id(root).as_deref() == Some(id) {
                 let disk = whole_disk(Path::new("/sys"), &device);
-                return Ok(Medium { root: root.to_owned(), device, disk });
+                return Ok(Medium {
+                    root: root.to_owned(),
+                    device,
+                    disk,
+                });
             }
             host.unmount(root)?;
         }
         if Instant::now() >= deadline {
             return Err(Trouble::new(
                 Code::MediumNotFound,
-                format!("no device carries the install medium {id} after {} s", patience.as_secs()),
+                format!(
+                    "no device carries the install medium {id} after {} s",
+                    patience.as_secs()
+                ),
             )
             .into());
         }
@@ -66,7 +76,9 @@ pub fn find(id: &str, host: &mut impl Host, patience: Duration) -> Result<Medium
 /// The id in the medium's own description.
 fn media_id(root: &Path) -> Option<String> {
     let text = fs::read_to_string(root.join("landfall/media.json")).ok()?;
-    serde_json::from_str::<MediaFile>(&text).ok().map(|media| media.media_id)
+    serde_json::from_str::<MediaFile>(&text)
+        .ok()
+        .map(|media| media.media_id)
 }
 
 /// Block devices that begin like an ISO 9660 volume or an ext4 file system, with that type.
@@ -111,9 +123,12 @@ fn whole_disk(sys: &Path, device: &Path) -> PathBuf {
         return device.to_owned();
     }
     // The directory of a partition lies inside that of its disk.
-    let parent = fs::canonicalize(&entry)
-        .ok()
-        .and_then(|place| place.parent().and_then(Path::file_name).map(std::ffi::OsStr::to_owned));
+    let parent = fs::canonicalize(&entry).ok().and_then(|place| {
+        place
+            .parent()
+            .and_then(Path::file_name)
+            .map(std::ffi::OsStr::to_owned)
+    });
     parent.map_or_else(|| device.to_owned(), |parent| device.with_file_name(parent))
 }
 
@@ -131,8 +146,14 @@ mod tests {
         fs::create_dir_all(&class).unwrap();
         std::os::unix::fs::symlink(&disk, class.join("nvme0n1")).unwrap();
         std::os::unix::fs::symlink(disk.join("nvme0n1p4"), class.join("nvme0n1p4")).unwrap();
-        assert_eq!(whole_disk(root.path(), Path::new("/dev/nvme0n1p4")), Path::new("/dev/nvme0n1"));
-        assert_eq!(whole_disk(root.path(), Path::new("/dev/nvme0n1")), Path::new("/dev/nvme0n1"));
+        assert_eq!(
+            whole_disk(root.path(), Path::new("/dev/nvme0n1p4")),
+            Path::new("/dev/nvme0n1")
+        );
+        assert_eq!(
+            whole_disk(root.path(), Path::new("/dev/nvme0n1")),
+            Path::new("/dev/nvme0n1")
+        );
     }
 
     #[test]

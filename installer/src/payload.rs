@@ -42,7 +42,11 @@ impl Payload {
         if !folder.join(image::manifest::MANIFEST_NAME).is_file() {
             return Err(Trouble::new(
                 Code::PayloadMissing,
-                format!("{} has no {}", folder.display(), image::manifest::MANIFEST_NAME),
+                format!(
+                    "{} has no {}",
+                    folder.display(),
+                    image::manifest::MANIFEST_NAME
+                ),
             )
             .into());
         }
@@ -78,9 +82,11 @@ impl Payload {
 
 fn check_slot_length(folder: &Path, manifest: &Manifest) -> Result<()> {
     let Ok(facts) = fs::metadata(folder.join(SLOT_NAME)) else {
-        return Err(
-            Trouble::new(Code::PayloadMissing, format!("{} has no {SLOT_NAME}", folder.display())).into()
-        );
+        return Err(Trouble::new(
+            Code::PayloadMissing,
+            format!("{} has no {SLOT_NAME}", folder.display()),
+        )
+        .into());
     };
     let (found, wanted) = (facts.len(), manifest.compressed_size());
     if found != wanted {

@@ -7,8 +7,8 @@ use std::fmt;
 
 use anyhow::Result;
 use partition::{
-    BiosBoot, ByteRange, Bytes, Filesystem, Geometry, Layout, LayoutError, Partition, Role, SectorSize, Wanted,
-    embed_bios, wipe_ranges,
+    BiosBoot, ByteRange, Bytes, Filesystem, Geometry, Layout, LayoutError, Partition, Role,
+    SectorSize, Wanted, embed_bios, wipe_ranges,
 };
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
@@ -159,7 +159,10 @@ pub struct Place {
 
 impl Place {
     fn new(partition: &'static str, path: impl Into<String>) -> Self {
-        Self { partition, path: path.into() }
+        Self {
+            partition,
+            path: path.into(),
+        }
     }
 }
 
@@ -189,11 +192,18 @@ impl Step {
     /// The part of the install that the step belongs to.
     pub const fn phase(&self) -> Phase {
         match self {
-            Self::Wipe { .. } | Self::WriteTable | Self::MakeFilesystem { .. } | Self::Mount { .. } => Phase::Prepare,
+            Self::Wipe { .. }
+            | Self::WriteTable
+            | Self::MakeFilesystem { .. }
+            | Self::Mount { .. } => Phase::Prepare,
             Self::WriteImages { .. } => Phase::Write,
             Self::VerifyImages { .. } => Phase::Verify,
             Self::CopyFile { .. } | Self::WriteFile { .. } => Phase::Configure,
-            Self::EmbedBios { .. } | Self::FillEsp { .. } | Self::KeepLog { .. } | Self::Unmount | Self::MakeBootable { .. } => Phase::Boot,
+            Self::EmbedBios { .. }
+            | Self::FillEsp { .. }
+            | Self::KeepLog { .. }
+            | Self::Unmount
+            | Self::MakeBootable { .. } => Phase::Boot,
         }
     }
 }
@@ -201,14 +211,27 @@ impl Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Wipe { ranges } => write!(f, "wipe old tables and signatures ({} places)", ranges.len()),
+            Self::Wipe { ranges } => write!(
+                f,
+                "wipe old tables and signatures ({} places)",
+                ranges.len()
+            ),
             Self::WriteTable => write!(f, "write the partition table"),
-            Self::MakeFilesystem { name, filesystem, label, .. } => {
+            Self::MakeFilesystem {
+                name,
+                filesystem,
+                label,
+                ..
+            } => {
                 write!(f, "make file system {filesystem} on {name}")?;
-                label.as_ref().map_or(Ok(()), |label| write!(f, " ({label})"))
+                label
+                    .as_ref()
+                    .map_or(Ok(()), |label| write!(f, " ({label})"))
             }
             Self::Mount { name, .. } => write!(f, "mount {name}"),
-            Self::WriteImages { slots, recovery, .. } => {
+            Self::WriteImages {
+                slots, recovery, ..
+            } => {
                 let slots: Vec<String> = slots.iter().map(ToString::to_string).collect();
                 write!(f, "write {} and {recovery}", slots.join(", "))
             }
@@ -244,32 +267,54 @@ pub fn plan(inputs: &Inputs<'_>, mut id: impl FnMut() -> Uuid) -> Result<Plan> {
     let layout = lay_out(inputs, &mut id)?;
     let esp = of(&layout, Role::Esp)?;
     let bios = bios_boot(inputs, &layout)?;
-    let slots = vec![Place::new("state", "cOS/active.img"), Place::new("state", "cOS/passive.img")];
+    let slots = vec![
+        Place::new("state", "cOS/active.img"),
+        Place::new("state", "cOS/passive.img"),
+    ];
     let slot_copy = Place::new("recovery", "landfall/payload/slot.img.zst");
 
-    let mut steps = vec![Step::Wipe { ranges: wipe_ranges(&layout) }, Step::WriteTable];
+    let mut steps = vec![
+        Step::Wipe {
+            ranges: wipe_ranges(&layout),
+        },
+        Step::WriteTable,
+    ];
     steps.extend(file_systems(&layout, &mut id));
     for role in [Role::Oem, Role::Recovery, Role::State, Role::Persistent] {
         let partition = of(&layout, role)?;
-        steps.push(Step::Mount { partition: partition.number, name: partition.name.clone() });
+        steps.push(Step::Mount {
+            partition: partition.number,
+            name: partition.name.clone(),
+        });
     }
     steps.push(Step::WriteImages {
         slots: slots.clone(),
         recovery: slot_copy.clone(),
         size: inputs.payload.manifest.raw_size,
     });
-    steps.push(Step::VerifyImages { slots, recovery: slot_copy });
-    steps.extend(recovery_files(inputs)?);
+    steps.push(Step::VerifyImages {
+        slots,
+        recovery: slot_copy,
+    });
+    steps.extend(recovery_files(inputs));
     steps.extend(config_files(inputs)?);
     if let Some(bios) = &bios {
         let partition = of(&layout, Role::BiosBoot)?.number;
-        steps.push(Step::EmbedBios { partition, core: Content(bios.core.clone()) });
+        steps.push(Step::EmbedBios {
+            partition,
+            core: Content(bios.core.clone()),
+        });
     }
     steps.push(fill_esp(inputs, esp.number));
-    steps.push(Step::KeepLog { to: Place::new("persistent", LOG_FOLDER) });
+    steps.push(Step::KeepLog {
+        to: Place::new("persistent", LOG_FOLDER),
+    });
     steps.push(Step::Unmount);
     let boot_code = Content(bios.map(|bios| bios.boot_code.to_vec()).unwrap_or_default());
-    steps.push(Step::MakeBootable { partition: esp.number, boot_code });
+    steps.push(Step::MakeBootable {
+        partition: esp.number,
+        boot_code,
+    });
 
     Ok(Plan {
         destroys: format!("everything on {}", inputs.disk),
@@ -282,9 +327,17 @@ pub fn plan(inputs: &Inputs<'_>, mut id: impl FnMut() -> Uuid) -> Result<Plan> {
 }
 
 fn lay_out(inputs: &Inputs<'_>, id: &mut impl FnMut() -> Uuid) -> Result<Layout> {
-    let Inputs { config, disk, payload, .. } = inputs;
-    let sector = SectorSize::try_from(disk.sector).or_trouble(Code::LayoutImpossible)?;
-    let geometry = Geometry { size: Bytes::new(disk.size), sector };
+    let Inputs {
+        config,
+        disk,
+        payload,
+        ..
+    } = inputs;
+    let sector = SectorSize::try_from(u64::from(disk.sector)).or_trouble(Code::LayoutImpossible)?;
+    let geometry = Geometry {
+        size: Bytes::new(disk.size),
+        sector,
+    };
     let wanted = Wanted {
         efi: config.sizes.efi,
         oem: config.sizes.oem,
@@ -292,7 +345,10 @@ fn lay_out(inputs: &Inputs<'_>, id: &mut impl FnMut() -> Uuid) -> Result<Layout>
         state: config.sizes.state,
         persistent: config.sizes.persistent,
         extra: config.extra.clone(),
-        ..Wanted::new(Bytes::new(payload.manifest.raw_size), Bytes::new(payload.size()))
+        ..Wanted::new(
+            Bytes::new(payload.manifest.raw_size),
+            Bytes::new(payload.size()),
+        )
     };
     wanted.layout(geometry, id).map_err(|error| match error {
         LayoutError::TooSmall { need, have } => Trouble::new(
@@ -306,7 +362,11 @@ fn lay_out(inputs: &Inputs<'_>, id: &mut impl FnMut() -> Uuid) -> Result<Layout>
 
 fn of(layout: &Layout, role: Role) -> Result<&Partition> {
     layout.partition(role).ok_or_else(|| {
-        Trouble::new(Code::LayoutImpossible, format!("the layout has no {role:?} partition")).into()
+        Trouble::new(
+            Code::LayoutImpossible,
+            format!("the layout has no {role:?} partition"),
+        )
+        .into()
     })
 }
 
@@ -322,9 +382,14 @@ fn bios_boot(inputs: &Inputs<'_>, layout: &Layout) -> Result<Option<BiosBoot>> {
         .try_into()
         .or_trouble(Code::BootFilesBad)?;
     let partition = of(layout, Role::BiosBoot)?;
-    embed_bios(sector, &inputs.payload.bios_core, partition, SectorSize::B512)
-        .map(Some)
-        .or_trouble(Code::BootFilesBad)
+    embed_bios(
+        sector,
+        &inputs.payload.bios_core,
+        partition,
+        SectorSize::B512,
+    )
+    .map(Some)
+    .or_trouble(Code::BootFilesBad)
 }
 
 fn file_systems(layout: &Layout, id: &mut impl FnMut() -> Uuid) -> Vec<Step> {
@@ -343,27 +408,46 @@ fn file_systems(layout: &Layout, id: &mut impl FnMut() -> Uuid) -> Vec<Step> {
 }
 
 /// The medium's own content on the recovery partition, except for the user-data with its token.
-fn recovery_files(inputs: &Inputs<'_>) -> Result<Vec<Step>> {
+fn recovery_files(inputs: &Inputs<'_>) -> Vec<Step> {
     let place = |path: String| Place::new("recovery", path);
     let mut steps = vec![
-        Step::CopyFile { from: "boot/vmlinuz".into(), to: place("boot/kernel".into()) },
-        Step::CopyFile { from: "boot/initrd".into(), to: place("boot/initrd".into()) },
+        Step::CopyFile {
+            from: "boot/vmlinuz".into(),
+            to: place("boot/kernel".into()),
+        },
+        Step::CopyFile {
+            from: "boot/initrd".into(),
+            to: place("boot/initrd".into()),
+        },
         Step::CopyFile {
             from: image::manifest::MANIFEST_NAME.into(),
-            to: place(format!("landfall/payload/{}", image::manifest::MANIFEST_NAME)),
+            to: place(format!(
+                "landfall/payload/{}",
+                image::manifest::MANIFEST_NAME
+            )),
         },
     ];
     for file in &inputs.payload.manifest.files {
-        steps.push(Step::CopyFile { from: file.path.clone(), to: place(format!("landfall/payload/{}", file.path)) });
+        steps.push(Step::CopyFile {
+            from: file.path.clone(),
+            to: place(format!("landfall/payload/{}", file.path)),
+        });
     }
     let media_id = inputs.media_id;
     let described = serde_json::json!({ "format": 1, "media_id": media_id, "version": env!("CARGO_PKG_VERSION") });
     let mut write = |path: &str, text: String| {
-        steps.push(Step::WriteFile { to: place(path.into()), content: Content(text.into_bytes()), mode: 0o644 });
+        steps.push(Step::WriteFile {
+            to: place(path.into()),
+            content: Content(text.into_bytes()),
+            mode: 0o644,
+        });
     };
     write("landfall/media.json", format!("{described}\n"));
-    write("landfall/media.cfg", format!("set landfall_media={media_id}\n"));
-    Ok(steps)
+    write(
+        "landfall/media.cfg",
+        format!("set landfall_media={media_id}\n"),
+    );
+    steps
 }
 
 /// GRUB's configuration on the state partition and the operator's on OEM.
@@ -374,17 +458,43 @@ fn config_files(inputs: &Inputs<'_>) -> Result<Vec<Step>> {
         content: Content(bytes),
         mode,
     };
-    let title = [("default_menu_entry", config.menu_title.as_deref().unwrap_or(MENU_TITLE))];
+    let title = [(
+        "default_menu_entry",
+        config.menu_title.as_deref().unwrap_or(MENU_TITLE),
+    )];
     // Palette's agent puts this back to the active slot once the host is registered.
     let mut variables = vec![("saved_entry", "registration")];
-    variables.extend(config.grub_env.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    variables.extend(
+        config
+            .grub_env
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str())),
+    );
     let mut steps = vec![
-        Step::CopyFile { from: "boot/grub.cfg".into(), to: Place::new("state", "grub2/grub.cfg") },
-        write("state", "grub_oem_env", render_env(title).or_trouble(Code::UserDataInvalid)?, 0o644),
-        write("oem", "grubenv", render_env(variables).or_trouble(Code::UserDataInvalid)?, 0o644),
+        Step::CopyFile {
+            from: "boot/grub.cfg".into(),
+            to: Place::new("state", "grub2/grub.cfg"),
+        },
+        write(
+            "state",
+            "grub_oem_env",
+            render_env(title).or_trouble(Code::UserDataInvalid)?,
+            0o644,
+        ),
+        write(
+            "oem",
+            "grubenv",
+            render_env(variables).or_trouble(Code::UserDataInvalid)?,
+            0o644,
+        ),
     ];
     for file in &config.oem_files {
-        steps.push(write("oem", &file.name, file.text.reveal().as_bytes().to_vec(), file.mode));
+        steps.push(write(
+            "oem",
+            &file.name,
+            file.text.reveal().as_bytes().to_vec(),
+            file.mode,
+        ));
     }
     Ok(steps)
 }
@@ -392,10 +502,16 @@ fn config_files(inputs: &Inputs<'_>) -> Result<Vec<Step>> {
 fn fill_esp(inputs: &Inputs<'_>, partition: u32) -> Step {
     let mut copies = vec![
         ("boot/shimx64.efi".to_owned(), ESP_WAITING.to_owned()),
-        ("boot/grubx64.efi".to_owned(), "/EFI/BOOT/grubx64.efi".to_owned()),
+        (
+            "boot/grubx64.efi".to_owned(),
+            "/EFI/BOOT/grubx64.efi".to_owned(),
+        ),
     ];
     if inputs.payload.manifest.file("boot/mmx64.efi").is_some() {
-        copies.push(("boot/mmx64.efi".to_owned(), "/EFI/BOOT/mmx64.efi".to_owned()));
+        copies.push((
+            "boot/mmx64.efi".to_owned(),
+            "/EFI/BOOT/mmx64.efi".to_owned(),
+        ));
     }
     // Debian's signed GRUB reads its configuration from EFI/debian; others from beside themselves.
     let stub = Content(inputs.esp_stub.as_bytes().to_vec());
@@ -403,7 +519,10 @@ fn fill_esp(inputs: &Inputs<'_>, partition: u32) -> Step {
         partition,
         folders: vec!["/EFI".into(), "/EFI/BOOT".into(), "/EFI/debian".into()],
         copies,
-        files: vec![("/EFI/BOOT/grub.cfg".into(), stub.clone()), ("/EFI/debian/grub.cfg".into(), stub)],
+        files: vec![
+            ("/EFI/BOOT/grub.cfg".into(), stub.clone()),
+            ("/EFI/debian/grub.cfg".into(), stub),
+        ],
     }
 }
 

@@ -18,7 +18,11 @@ pub struct Meter {
 impl Meter {
     /// Starts to measure now.
     pub fn new(what: &'static str) -> Self {
-        Self { what, started: Instant::now(), sent: None }
+        Self {
+            what,
+            started: Instant::now(),
+            sent: None,
+        }
     }
 
     /// Sends an event if it is time for one, and always the last.
@@ -35,13 +39,34 @@ impl Meter {
 /// The event for `done` of `total` bytes after `elapsed`, at the mean rate so far.
 fn event(what: &str, done: u64, total: u64, elapsed: Duration) -> Event {
     let seconds = elapsed.as_secs_f64();
-    #[expect(clippy::cast_precision_loss, reason = "a rate for people: 53 bits are plenty")]
-    let per_second = if seconds > 0.0 { done as f64 / seconds } else { 0.0 };
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a rate for people: 53 bits are plenty"
+    )]
+    let per_second = if seconds > 0.0 {
+        done as f64 / seconds
+    } else {
+        0.0
+    };
     #[expect(clippy::cast_precision_loss, reason = "a time for people")]
-    let left_s = if per_second > 0.0 { total.saturating_sub(done) as f64 / per_second } else { 0.0 };
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate is positive and below 2^63")]
+    let left_s = if per_second > 0.0 {
+        total.saturating_sub(done) as f64 / per_second
+    } else {
+        0.0
+    };
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a rate is positive and below 2^63"
+    )]
     let rate = per_second as u64;
-    Event::Progress { what: what.to_owned(), done, total, rate, left_s }
+    Event::Progress {
+        what: what.to_owned(),
+        done,
+        total,
+        rate,
+        left_s,
+    }
 }
 
 #[cfg(test)]
@@ -51,7 +76,9 @@ mod tests {
     #[test]
     fn rate_and_time_left_follow_from_what_was_done_so_far() {
         let event = event("x", 50, 200, Duration::from_secs(5));
-        let Event::Progress { rate, left_s, .. } = event else { panic!("not a progress event") };
+        let Event::Progress { rate, left_s, .. } = event else {
+            panic!("not a progress event")
+        };
         assert_eq!(rate, 10);
         assert!((left_s - 15.0).abs() < 1e-9);
     }
@@ -64,6 +91,9 @@ mod tests {
             meter.report(done, 1000, &mut |event| seen.push(event.clone()));
         }
         assert!(seen.len() < 100, "{} events", seen.len());
-        assert!(matches!(seen.last(), Some(Event::Progress { done: 1000, .. })));
+        assert!(matches!(
+            seen.last(),
+            Some(Event::Progress { done: 1000, .. })
+        ));
     }
 }

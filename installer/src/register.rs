@@ -15,17 +15,20 @@ use palette::worker::{self, Control};
 use palette::{Client, Facts, Inventory, Pairing, Settings, State, Status};
 use serde::Serialize;
 use tui::console::Console;
-use tui::{RegistrationScreen, Slot, draw_registration};
+use tui::{RegistrationScreen, Slot};
 use userdata::{HostId, UserData};
 
 use crate::report::EventWriter;
 use crate::screens::open_consoles;
 
-/// The user-data of an installed host.
-pub const USER_DATA: &str = "/oem/90_custom.yaml";
+/// The user-data of an installed host, on its OEM partition.
+pub const USER_DATA: &str = "90_custom.yaml";
+
+/// Where the OEM partition is mounted.
+const OEM: &str = "/oem";
 
 /// Where an ID that `$random` made is kept, so that it survives an upgrade.
-const RANDOM_ID: &str = "/oem/.landfall-host-id";
+const RANDOM_ID: &str = ".landfall-host-id";
 
 /// The query parameter that carries the ID (what the vendor's sample web app reads).
 const QR_PARAMETER: &str = "appliance-id";
@@ -61,8 +64,12 @@ enum Event<'a> {
 
 /// Shows the screen and pairs, for ever.
 pub fn run() -> Result<()> {
-    let host = read_host(Path::new(USER_DATA));
-    let mut view = View::new(&host, open_consoles(), EventWriter::open(None)?);
+    let host = read_host(Path::new(OEM));
+    let mut view = View::new(
+        &host,
+        open_consoles(Console::open),
+        EventWriter::open(None)?,
+    );
     let (sender, receiver) = mpsc::channel();
     if let Some(trouble) = &host.trouble {
         view.status(trouble.clone());
@@ -86,11 +93,14 @@ pub fn run() -> Result<()> {
 
 /// One attempt without a screen: the state it ends in.
 pub fn once() -> Result<State> {
-    let host = read_host(Path::new(USER_DATA));
+    let host = read_host(Path::new(OEM));
     if let Some(trouble) = host.trouble {
         anyhow::bail!("{}: {}", trouble.code.unwrap_or("LF-P"), trouble.reason);
     }
-    let settings = host.settings.clone().context("the user-data names no paletteEndpoint")?;
+    let settings = host
+        .settings
+        .clone()
+        .context("the user-data names no paletteEndpoint")?;
     let client = Client::new(settings)?;
     let registered = client.register(&inventory_of(&host)())?;
     Ok(match registered.state {
@@ -99,12 +109,16 @@ pub fn once() -> Result<State> {
     })
 }
 
-/// The edge host ID of this machine, from the user-data if there is any.
-pub fn edge_host_id() -> Result<String> {
-    let user_data = read_user_data(Path::new(USER_DATA)).ok();
-    let name = user_data.as_ref().and_then(|data| data.stylus.site.name.clone());
-    let prefix = user_data.as_ref().and_then(|data| data.stylus.site.prefix.clone());
-    id_of(name.as_ref(), prefix.as_deref())
+/// The edge host ID of this machine, from the user-data of the OEM partition at `oem` if there is any.
+pub fn edge_host_id(oem: &Path) -> Result<String> {
+    let user_data = read_user_data(&oem.join(USER_DATA)).ok();
+    let name = user_data
+        .as_ref()
+        .and_then(|data| data.stylus.site.name.clone());
+    let prefix = user_data
+        .as_ref()
+        .and_then(|data| data.stylus.site.prefix.clone());
+    id_of(name.as_ref(), prefix.as_deref(), oem)
 }
 
 fn pair(settings: Settings, make: impl Fn() -> Inventory, mut tell: impl FnMut(&Status)) {
@@ -118,7 +132,13 @@ fn pair(settings: Settings, make: impl Fn() -> Inventory, mut tell: impl FnMut(&
 }
 
 fn rejected(code: &'static str, reason: String, action: &str) -> Status {
-    Status { state: State::Rejected, reason, action: action.to_owned(), code: Some(code), next_try_in: None }
+    Status {
+        state: State::Rejected,
+        reason,
+        action: action.to_owned(),
+        code: Some(code),
+        next_try_in: None,
+    }
 }
 
 fn inventory_of(host: &Host) -> impl Fn() -> Inventory + Send + use<> {
@@ -131,33 +151,49 @@ fn inventory_of(host: &Host) -> impl Fn() -> Inventory + Send + use<> {
     }
 }
 
-fn read_user_data(path: &Path) -> Result<UserData> {
+/// Reads valid user-data.
+pub fn read_user_data(path: &Path) -> Result<UserData> {
     let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
     let parsed = userdata::parse(&path.to_string_lossy(), &bytes);
     parsed.user_data.with_context(|| {
-        parsed.findings.first().map_or_else(|| "no user-data".to_owned(), ToString::to_string)
+        parsed
+            .findings
+            .first()
+            .map_or_else(|| "no user-data".to_owned(), ToString::to_string)
     })
 }
 
-fn id_of(name: Option<&HostId>, prefix: Option<&str>) -> Result<String> {
+fn id_of(name: Option<&HostId>, prefix: Option<&str>, oem: &Path) -> Result<String> {
     let name = match name {
         Some(HostId::Fixed(name)) => Some(name.clone()),
-        Some(HostId::Random) => Some(random_id(prefix)?),
+        Some(HostId::Random) => Some(random_id(prefix, &oem.join(RANDOM_ID))?),
         None => None,
     };
     let uuid = read_product_uuid(Path::new(PRODUCT_UUID_PATH)).ok();
-    let wish = Wish { name: name.as_deref(), prefix };
-    Ok(host_id(wish, uuid.as_deref(), || u128::from_ne_bytes(random_bytes()))?.as_str().to_owned())
+    let wish = Wish {
+        name: name.as_deref(),
+        prefix,
+    };
+    Ok(host_id(
+        wish,
+        uuid.as_deref(),
+        || u128::from_ne_bytes(random_bytes()),
+    )?
+    .as_str()
+    .to_owned())
 }
 
 /// The random ID that was kept, or a new one that is kept from now on.
-fn random_id(prefix: Option<&str>) -> Result<String> {
-    if let Ok(kept) = fs::read_to_string(RANDOM_ID) {
+fn random_id(prefix: Option<&str>, kept_at: &Path) -> Result<String> {
+    if let Ok(kept) = fs::read_to_string(kept_at) {
         return Ok(kept.trim().to_owned());
     }
-    let wish = Wish { name: Some("$random"), prefix };
+    let wish = Wish {
+        name: Some("$random"),
+        prefix,
+    };
     let id = host_id(wish, None, || u128::from_ne_bytes(random_bytes()))?;
-    host::files::write_synced(Path::new(RANDOM_ID), format!("{id}\n").as_bytes(), 0o644)?;
+    host::files::write_synced(kept_at, format!("{id}\n").as_bytes(), 0o644)?;
     Ok(id.as_str().to_owned())
 }
 
@@ -170,32 +206,45 @@ fn random_bytes<const N: usize>() -> [u8; N] {
     bytes
 }
 
-fn read_host(path: &Path) -> Host {
+fn read_host(oem: &Path) -> Host {
     let empty = Host {
-        id: id_of(None, None).unwrap_or_default(),
+        id: id_of(None, None, oem).unwrap_or_default(),
         qr_text: None,
         labels: std::collections::BTreeMap::new(),
         settings: None,
         trouble: None,
     };
-    let user_data = match read_user_data(path) {
+    let user_data = match read_user_data(&oem.join(USER_DATA)) {
         Ok(user_data) => user_data,
         Err(error) => {
-            let trouble = rejected("LF-U01", format!("{error:#}"), crate::code::Code::UserDataInvalid.action());
-            return Host { trouble: Some(trouble), ..empty };
+            let trouble = rejected(
+                "LF-U01",
+                format!("{error:#}"),
+                crate::code::Code::UserDataInvalid.action(),
+            );
+            return Host {
+                trouble: Some(trouble),
+                ..empty
+            };
         }
     };
     let site = user_data.stylus.site;
-    let (id, mut trouble) = match id_of(site.name.as_ref(), site.prefix.as_deref()) {
+    let (id, mut trouble) = match id_of(site.name.as_ref(), site.prefix.as_deref(), oem) {
         Ok(id) => (id, None),
         Err(error) => {
             let known = error.downcast_ref::<palette::HostIdError>();
             let code = known.map_or("LF-P45", palette::HostIdError::code);
             let action = known.map_or("", palette::HostIdError::action);
-            (String::new(), Some(rejected(code, format!("{error:#}"), action)))
+            (
+                String::new(),
+                Some(rejected(code, format!("{error:#}"), action)),
+            )
         }
     };
-    let qr_text = site.registration_url.as_deref().and_then(|url| palette::qr::qr_text(url, QR_PARAMETER, &id).ok());
+    let qr_text = site
+        .registration_url
+        .as_deref()
+        .and_then(|url| palette::qr::qr_text(url, QR_PARAMETER, &id).ok());
     if site.palette_endpoint.is_none() && trouble.is_none() {
         trouble = Some(rejected(
             "LF-P50",
@@ -205,15 +254,26 @@ fn read_host(path: &Path) -> Host {
     }
     let settings = site.palette_endpoint.map(|endpoint| Settings {
         ca_certs: site.ca_certs,
-        token: site.edge_host_token.map(|token| palette::Secret::new(token.reveal())),
+        token: site
+            .edge_host_token
+            .map(|token| palette::Secret::new(token.reveal())),
         disable_auto_register: site.disable_auto_register,
         project_uid: site.project_uid,
         project_name: site.project_name,
-        proxy: site.network.https_proxy.map(|proxy| palette::Secret::new(proxy.reveal())),
+        proxy: site
+            .network
+            .https_proxy
+            .map(|proxy| palette::Secret::new(proxy.reveal())),
         no_proxy: site.network.no_proxy,
         ..Settings::new(endpoint.to_string())
     });
-    Host { id, qr_text, labels: site.tags, settings, trouble }
+    Host {
+        id,
+        qr_text,
+        labels: site.tags,
+        settings,
+        trouble,
+    }
 }
 
 /// The consoles and what they show.
@@ -233,11 +293,20 @@ impl View {
             slot: booted_slot(Path::new("/run/cos")),
             edge_host_id: host.id.clone(),
             qr_text: host.qr_text.clone(),
-            endpoint: host.settings.as_ref().map(|settings| settings.endpoint.clone()),
+            endpoint: host
+                .settings
+                .as_ref()
+                .map(|settings| settings.endpoint.clone()),
             login: Some("Alt+F2 for a login".into()),
             ..RegistrationScreen::default()
         };
-        Self { consoles, events, screen, due: None, announced: false }
+        Self {
+            consoles,
+            events,
+            screen,
+            due: None,
+            announced: false,
+        }
     }
 
     fn status(&mut self, status: Status) {
@@ -257,18 +326,28 @@ impl View {
 
     fn draw(&mut self) {
         let facts = Facts::read(Path::new("/"), &read_addresses());
-        self.screen.addresses = facts.nics.iter().filter_map(|nic| nic.ip).map(|ip| ip.to_string()).collect();
-        self.screen.links = facts.nics.iter().map(|nic| nic.name.clone()).filter(|name| has_carrier(name)).collect();
-        self.screen.host_name = fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned());
-        self.screen.next_try_s = self.due.map(|due| due.saturating_duration_since(Instant::now()).as_secs());
+        self.screen.addresses = facts
+            .nics
+            .iter()
+            .filter_map(|nic| nic.ip)
+            .map(|ip| ip.to_string())
+            .collect();
+        self.screen.links = facts
+            .nics
+            .iter()
+            .map(|nic| nic.name.clone())
+            .filter(|name| has_carrier(name))
+            .collect();
+        self.screen.host_name = fs::read_to_string("/proc/sys/kernel/hostname")
+            .ok()
+            .map(|name| name.trim().to_owned());
+        self.screen.next_try_s = self
+            .due
+            .map(|due| due.saturating_duration_since(Instant::now()).as_secs());
         let uptime = Duration::from_secs_f64(crate::log::uptime());
         for console in &mut self.consoles {
-            let screen = &self.screen;
             // A console that does not take the picture must not stop the pairing.
-            drop(console.show(
-                &mut |frame| draw_registration(screen, frame),
-                &mut |log| log.registration(screen, uptime),
-            ));
+            drop(console.show(tui::console::View::Registration(&self.screen), uptime));
         }
         if !self.announced {
             self.announced = true;
@@ -287,9 +366,15 @@ fn has_carrier(nic: &str) -> bool {
 
 /// The slot, from the sentinel that the initramfs left.
 fn booted_slot(sentinels: &Path) -> Option<Slot> {
-    let slots =
-        [("active_mode", Slot::Active), ("passive_mode", Slot::Passive), ("recovery_mode", Slot::Recovery)];
-    slots.into_iter().find(|(name, _)| sentinels.join(name).exists()).map(|(_, slot)| slot)
+    let slots = [
+        ("active_mode", Slot::Active),
+        ("passive_mode", Slot::Passive),
+        ("recovery_mode", Slot::Recovery),
+    ];
+    slots
+        .into_iter()
+        .find(|(name, _)| sentinels.join(name).exists())
+        .map(|(_, slot)| slot)
 }
 
 const fn shown(state: State) -> tui::State {

@@ -3,10 +3,12 @@
 //! `docs/interfaces.md` is the schema of the events; readers ignore what they do not know.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use nix::fcntl::OFlag;
 use serde::Serialize;
 
 use crate::code::Trouble;
@@ -61,7 +63,13 @@ pub enum Phase {
 
 impl Phase {
     /// All of them, in order.
-    pub const ALL: [Self; 5] = [Self::Prepare, Self::Write, Self::Verify, Self::Configure, Self::Boot];
+    pub const ALL: [Self; 5] = [
+        Self::Prepare,
+        Self::Write,
+        Self::Verify,
+        Self::Configure,
+        Self::Boot,
+    ];
 
     /// The word on the screen.
     pub const fn name(self) -> &'static str {
@@ -196,36 +204,110 @@ impl Finished {
 
 /// Writes events as JSON lines to everyone who asked.
 ///
-/// A reader that went away never fails an install: its writer is dropped at the first error.
+/// A reader that went away or does not read never fails or delays an install: its writer is dropped at the first
+/// error, and a line that it does not take is lost.
 #[derive(Debug, Default)]
 pub struct EventWriter {
     sinks: Vec<File>,
+    port: Port,
 }
 
 impl EventWriter {
-    /// A writer to the descriptor `fd` (if given) and to the events port of a virtual machine (if there is one).
-    pub fn open(fd: Option<u32>) -> std::io::Result<Self> {
-        let mut sinks = Vec::new();
-        if let Some(fd) = fd {
-            sinks.push(OpenOptions::new().append(true).open(format!("/proc/self/fd/{fd}"))?);
-        }
-        if let Ok(port) = OpenOptions::new().write(true).open(Path::new(EVENTS_PORT)) {
-            sinks.push(port);
-        }
-        Ok(Self { sinks })
+    /// A writer to the descriptor `fd` (if given) and to the events port of a virtual machine (if there is one, also
+    /// if its driver is loaded later).
+    pub fn open(fd: Option<u32>) -> io::Result<Self> {
+        let sinks = match fd {
+            Some(fd) => vec![
+                OpenOptions::new()
+                    .append(true)
+                    .open(format!("/proc/self/fd/{fd}"))?,
+            ],
+            None => Vec::new(),
+        };
+        Ok(Self {
+            sinks,
+            port: Port::Awaited(Vec::new()),
+        })
     }
 
     /// Writes one line.
     pub fn write(&mut self, event: &impl Serialize) {
         let Some(line) = line(event) else { return };
-        self.sinks.retain_mut(|sink| sink.write_all(line.as_bytes()).is_ok());
+        self.sinks
+            .retain_mut(|sink| sink.write_all(line.as_bytes()).is_ok());
+        self.port.write(Path::new(EVENTS_PORT), &line);
     }
+}
+
+/// The events port of a virtual machine, whose driver may be loaded after the first event.
+#[derive(Debug)]
+enum Port {
+    /// Not seen yet; the lines for it.
+    Awaited(Vec<String>),
+    Open(File),
+    Gone,
+}
+
+impl Default for Port {
+    fn default() -> Self {
+        Self::Awaited(Vec::new())
+    }
+}
+
+/// Lines kept for a port that is not there yet. Real machines never have one.
+const LINES_KEPT: usize = 100;
+
+/// How long a full port is waited for, in steps of 5 ms.
+const PORT_TRIES: u32 = 40;
+
+impl Port {
+    fn write(&mut self, path: &Path, line: &str) {
+        if let Self::Awaited(lines) = self {
+            if lines.len() < LINES_KEPT {
+                lines.push(line.to_owned());
+            }
+            // Without O_NONBLOCK a write waits for ever while nobody on the host side listens.
+            let options = OpenOptions::new()
+                .write(true)
+                .custom_flags(OFlag::O_NONBLOCK.bits())
+                .open(path);
+            let Ok(file) = options else { return };
+            let kept = std::mem::take(lines);
+            *self = Self::Open(file);
+            return kept.into_iter().for_each(|line| self.write(path, &line));
+        }
+        if let Self::Open(file) = self
+            && send(file, line.as_bytes()).is_err()
+        {
+            *self = Self::Gone;
+        }
+    }
+}
+
+/// Writes to a descriptor that does not block; a line that is not taken in time is dropped.
+fn send(file: &mut File, mut bytes: &[u8]) -> io::Result<()> {
+    for _ in 0..PORT_TRIES {
+        match file.write(bytes) {
+            Ok(count) => bytes = &bytes[count..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        if bytes.is_empty() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// The event as one line of JSON with the schema's version.
 fn line(event: &impl Serialize) -> Option<String> {
     let mut value = serde_json::to_value(event).ok()?;
-    value.as_object_mut()?.insert("v".to_owned(), EVENT_VERSION.into());
+    value
+        .as_object_mut()?
+        .insert("v".to_owned(), EVENT_VERSION.into());
     Some(format!("{value}\n"))
 }
 
@@ -236,7 +318,12 @@ mod tests {
 
     #[test]
     fn an_event_is_one_line_with_its_version_and_name() {
-        let event = Event::Step { index: 2, of: 9, phase: Phase::Prepare, text: "wipe".into() };
+        let event = Event::Step {
+            index: 2,
+            of: 9,
+            phase: Phase::Prepare,
+            text: "wipe".into(),
+        };
         assert_eq!(
             line(&event).unwrap(),
             "{\"event\":\"step\",\"index\":2,\"of\":9,\"phase\":\"prepare\",\"text\":\"wipe\",\"v\":1}\n"
@@ -246,7 +333,11 @@ mod tests {
     #[test]
     fn a_refusal_says_its_code_reason_and_next_action() {
         let trouble = Trouble::new(Code::NoDisk, "this machine has no disk");
-        let event = Event::Finished(Finished::trouble(Outcome::Refused, &trouble, Duration::from_secs(1)));
+        let event = Event::Finished(Finished::trouble(
+            Outcome::Refused,
+            &trouble,
+            Duration::from_secs(1),
+        ));
         let value: serde_json::Value = serde_json::from_str(&line(&event).unwrap()).unwrap();
         assert_eq!(value["event"], "finished");
         assert_eq!(value["result"], "refused");
@@ -260,11 +351,26 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let good = File::create(dir.path().join("events")).unwrap();
         let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-        let mut writer = EventWriter { sinks: vec![full, good] };
+        let mut writer = EventWriter {
+            sinks: vec![full, good],
+            port: Port::Gone,
+        };
         writer.write(&Event::Note { text: "one".into() });
         writer.write(&Event::Note { text: "two".into() });
         let text = std::fs::read_to_string(dir.path().join("events")).unwrap();
         assert_eq!(text.lines().count(), 2);
         assert_eq!(writer.sinks.len(), 1);
+    }
+
+    #[test]
+    fn a_port_that_comes_late_gets_the_lines_from_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("port");
+        let mut port = Port::default();
+        port.write(&path, "one\n");
+        File::create(&path).unwrap();
+        port.write(&path, "two\n");
+        port.write(&path, "three\n");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\ntwo\nthree\n");
     }
 }

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use tui::console::Console;
-use tui::{InstallScreen, Outcome, Phase, PhaseState, Progress, draw_install};
+use tui::console::{Console, Mode, View};
+use tui::{InstallScreen, Outcome, Phase, PhaseState, Progress};
 
 use crate::report::{self, Event, Next};
 
@@ -25,10 +25,23 @@ pub fn console_paths(active: &str) -> Vec<PathBuf> {
     paths
 }
 
-/// Opens every console that can be opened; a machine without one installs all the same.
-pub fn open_consoles() -> Vec<Console> {
+/// Opens every console that can be opened; a machine without one does its work all the same.
+pub fn open_consoles(open: impl Fn(&Path) -> std::io::Result<Console>) -> Vec<Console> {
     let active = fs::read_to_string("/sys/class/tty/console/active").unwrap_or_default();
-    console_paths(&active).iter().filter_map(|path| Console::open(path).ok()).collect()
+    console_paths(&active)
+        .iter()
+        .filter_map(|path| open(path).ok())
+        .collect()
+}
+
+/// A console for an install: pictures on a display; lines on a serial port, where they become a log.
+pub fn open_for_install(path: &Path) -> std::io::Result<Console> {
+    let console = Console::open(path)?;
+    if console.mode() == Mode::VirtualConsole {
+        Ok(console)
+    } else {
+        Console::open_as(path, Mode::Lines)
+    }
 }
 
 /// Follows the events of an install and draws them.
@@ -42,7 +55,11 @@ pub struct InstallView {
 impl InstallView {
     /// A view on the given consoles.
     pub fn new(consoles: Vec<Console>) -> Self {
-        Self { consoles, screen: blank(), drawn: None }
+        Self {
+            consoles,
+            screen: blank(),
+            drawn: None,
+        }
     }
 
     /// Shows what an event says.
@@ -74,12 +91,8 @@ impl InstallView {
         self.drawn = Some(Instant::now());
         let uptime = Duration::from_secs_f64(crate::log::uptime());
         for console in &mut self.consoles {
-            let screen = &self.screen;
             // A console that does not take the picture must not stop an install.
-            drop(console.show(
-                &mut |frame| draw_install(screen, frame),
-                &mut |log| log.install(screen, uptime),
-            ));
+            drop(console.show(View::Install(&self.screen), uptime));
         }
     }
 }
@@ -94,13 +107,17 @@ pub struct Lines {
 impl Lines {
     /// Nothing said yet.
     pub fn new() -> Self {
-        Self { screen: blank(), log: tui::PlainLog::new() }
+        Self {
+            screen: blank(),
+            log: tui::PlainLog::new(),
+        }
     }
 
     /// The lines that an event adds.
     pub fn event(&mut self, event: &Event) -> Vec<String> {
         follow(&mut self.screen, event);
-        self.log.install(&self.screen, Duration::from_secs_f64(crate::log::uptime()))
+        self.log
+            .install(&self.screen, Duration::from_secs_f64(crate::log::uptime()))
     }
 }
 
@@ -112,7 +129,10 @@ impl Default for Lines {
 
 /// The screen before the first event.
 fn blank() -> InstallScreen {
-    let phases = report::Phase::ALL.map(|phase| Phase { name: phase.name().into(), state: PhaseState::Pending });
+    let phases = report::Phase::ALL.map(|phase| Phase {
+        name: phase.name().into(),
+        state: PhaseState::Pending,
+    });
     InstallScreen {
         version: env!("CARGO_PKG_VERSION").into(),
         phases: phases.to_vec(),
@@ -125,7 +145,12 @@ fn blank() -> InstallScreen {
 fn follow(screen: &mut InstallScreen, event: &Event) {
     match event {
         Event::Started { .. } => screen.current = "Checking user-data, payload and disk".into(),
-        Event::Step { index, of, phase, text } => {
+        Event::Step {
+            index,
+            of,
+            phase,
+            text,
+        } => {
             for (shown, each) in screen.phases.iter_mut().zip(report::Phase::ALL) {
                 shown.state = match (each as u8).cmp(&(*phase as u8)) {
                     std::cmp::Ordering::Less => PhaseState::Done,
@@ -137,11 +162,25 @@ fn follow(screen: &mut InstallScreen, event: &Event) {
             screen.current = capital(text);
             screen.progress = None;
         }
-        Event::Progress { done, total, rate, left_s, .. } => {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds for people")]
+        Event::Progress {
+            done,
+            total,
+            rate,
+            left_s,
+            ..
+        } => {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "seconds for people"
+            )]
             let left_s = left_s.ceil() as u64;
-            screen.progress =
-                Some(Progress { done: *done, total: *total, rate: Some(*rate), left_s: Some(left_s) });
+            screen.progress = Some(Progress {
+                done: *done,
+                total: *total,
+                rate: Some(*rate),
+                left_s: Some(left_s),
+            });
         }
         Event::Note { text } => screen.log_tail.push(format!("note: {text}")),
         Event::Finished(end) => finish(screen, end),
@@ -158,14 +197,28 @@ fn finish(screen: &mut InstallScreen, end: &report::Finished) {
             for phase in &mut screen.phases {
                 phase.state = PhaseState::Done;
             }
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds for people")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "seconds for people"
+            )]
             let seconds = end.seconds.round() as u64;
-            Outcome::Installed { next: next_in_words(end.next).into(), seconds }
+            Outcome::Installed {
+                next: next_in_words(end.next).into(),
+                seconds,
+            }
         }
-        report::Outcome::Refused => Outcome::Refused { code, reason, action },
-        report::Outcome::Failed => {
-            Outcome::Failed { code, reason, action, last_lines: screen.log_tail.clone() }
-        }
+        report::Outcome::Refused => Outcome::Refused {
+            code,
+            reason,
+            action,
+        },
+        report::Outcome::Failed => Outcome::Failed {
+            code,
+            reason,
+            action,
+            last_lines: screen.log_tail.clone(),
+        },
     });
 }
 
@@ -180,11 +233,16 @@ const fn next_in_words(next: Next) -> &'static str {
 
 fn capital(text: &str) -> String {
     let mut chars = text.chars();
-    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+    chars
+        .next()
+        .map(|first| first.to_uppercase().chain(chars).collect())
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
+    use PhaseState::{Active, Done, Pending};
+
     use super::*;
 
     #[test]
@@ -196,9 +254,13 @@ mod tests {
     #[test]
     fn a_step_marks_what_is_done_what_is_active_and_what_is_to_come() {
         let mut view = InstallView::new(Vec::new());
-        view.event(&Event::Step { index: 9, of: 20, phase: report::Phase::Verify, text: "read back".into() });
+        view.event(&Event::Step {
+            index: 9,
+            of: 20,
+            phase: report::Phase::Verify,
+            text: "read back".into(),
+        });
         let states: Vec<PhaseState> = view.screen.phases.iter().map(|phase| phase.state).collect();
-        use PhaseState::{Active, Done, Pending};
         assert_eq!(states, [Done, Done, Active, Pending, Pending]);
         assert_eq!(view.screen.current, "Read back");
     }
@@ -207,9 +269,15 @@ mod tests {
     fn a_failure_shows_its_code_and_the_last_lines() {
         let mut view = InstallView::new(Vec::new());
         let trouble = crate::code::Trouble::new(crate::code::Code::ChunkBad, "chunk 3 is damaged");
-        let end = report::Finished::trouble(report::Outcome::Failed, &trouble, Duration::from_secs(3));
+        let end =
+            report::Finished::trouble(report::Outcome::Failed, &trouble, Duration::from_secs(3));
         view.event(&Event::Finished(end));
-        let Some(Outcome::Failed { code, reason, .. }) = view.screen.outcome else { panic!("no failure shown") };
-        assert_eq!((code.as_str(), reason.as_str()), ("LF-I02", "chunk 3 is damaged"));
+        let Some(Outcome::Failed { code, reason, .. }) = view.screen.outcome else {
+            panic!("no failure shown")
+        };
+        assert_eq!(
+            (code.as_str(), reason.as_str()),
+            ("LF-I02", "chunk 3 is damaged")
+        );
     }
 }

@@ -30,11 +30,13 @@ impl<H: Host> Run<'_, H> {
         for (to, content) in files {
             let name = Path::new(to).file_name().context("a file without a name")?;
             let staged = self.tools.work.join(name);
-            let mut file = File::create(&staged).with_context(|| format!("creating {}", staged.display()))?;
+            let mut file =
+                File::create(&staged).with_context(|| format!("creating {}", staged.display()))?;
             file.write_all(&content.0).or_trouble(Code::WriteFailed)?;
             drop(file);
             self.mtools("mcopy", device, &[&staged.to_string_lossy(), &dos(to)])?;
-            std::fs::remove_file(&staged).with_context(|| format!("removing {}", staged.display()))?;
+            std::fs::remove_file(&staged)
+                .with_context(|| format!("removing {}", staged.display()))?;
         }
         sync(device)
     }

@@ -19,7 +19,12 @@ use crate::progress::Meter;
 const PIECE: usize = image::manifest::CHUNK_SIZE as usize;
 
 impl<H: Host> Run<'_, H> {
-    pub(super) fn write_images(&mut self, slots: &[Place], recovery: &Place, size: u64) -> Result<()> {
+    pub(super) fn write_images(
+        &mut self,
+        slots: &[Place],
+        recovery: &Place,
+        size: u64,
+    ) -> Result<()> {
         let payload = self.tools.payload;
         let mut writers = Vec::new();
         for slot in slots {
@@ -27,7 +32,8 @@ impl<H: Host> Run<'_, H> {
             writers.push(Writer::create(&path, size, 0o644).or_trouble(Code::WriteFailed)?);
         }
         let copy = self.place(recovery)?;
-        let copy = Writer::create(&copy, payload.manifest.compressed_size(), 0o644).or_trouble(Code::WriteFailed)?;
+        let copy = Writer::create(&copy, payload.manifest.compressed_size(), 0o644)
+            .or_trouble(Code::WriteFailed)?;
         let source = payload.folder.join(SLOT_NAME);
         let source = File::open(&source).or_trouble(Code::PayloadMissing)?;
 
@@ -37,7 +43,11 @@ impl<H: Host> Run<'_, H> {
         let streamed = image::stream(
             &payload.manifest,
             &mut tee,
-            &mut |_, chunk| writers.iter_mut().try_for_each(|writer| writer.write(chunk)),
+            &mut |_, chunk| {
+                writers
+                    .iter_mut()
+                    .try_for_each(|writer| writer.write(chunk))
+            },
             &mut |done, total| meter.report(done, total, on_event),
         );
         if let Some(error) = tee.write_error.take() {
@@ -76,7 +86,10 @@ impl<H: Host> Run<'_, H> {
             })
             .or_trouble(Code::ReadBackDiffers)?;
             if index != manifest.chunks.len() {
-                bail!(Trouble::new(Code::ReadBackDiffers, format!("{slot} is shorter than what was written")));
+                bail!(Trouble::new(
+                    Code::ReadBackDiffers,
+                    format!("{slot} is shorter than what was written")
+                ));
             }
         }
         let path = self.place(recovery)?;
@@ -89,7 +102,10 @@ impl<H: Host> Run<'_, H> {
         })
         .or_trouble(Code::ReadBackDiffers)?;
         if self.copied != Some(hasher.finalize()) {
-            bail!(Trouble::new(Code::ReadBackDiffers, format!("{recovery}: not what was written")));
+            bail!(Trouble::new(
+                Code::ReadBackDiffers,
+                format!("{recovery}: not what was written")
+            ));
         }
         Ok(())
     }
@@ -98,12 +114,17 @@ impl<H: Host> Run<'_, H> {
     pub(super) fn copy_file(&mut self, from: &str, to: &Place) -> Result<()> {
         let source = self.tools.payload.folder.join(from);
         let target = self.place(to)?;
-        fs::copy(&source, &target).with_context(|| format!("copying {from}")).or_trouble(Code::WriteFailed)?;
+        fs::copy(&source, &target)
+            .with_context(|| format!("copying {from}"))
+            .or_trouble(Code::WriteFailed)?;
         let written = File::open(&target).with_context(|| format!("opening {to}"))?;
         written.sync_all().or_trouble(Code::WriteFailed)?;
         let listed = self.tools.payload.manifest.file(from);
         if listed.is_some_and(|file| hash(&target).ok() != Some(file.blake3)) {
-            bail!(Trouble::new(Code::ReadBackDiffers, format!("{to}: not what the manifest names")));
+            bail!(Trouble::new(
+                Code::ReadBackDiffers,
+                format!("{to}: not what the manifest names")
+            ));
         }
         host::files::sync_parent(&target).or_trouble(Code::WriteFailed)
     }

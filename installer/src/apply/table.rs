@@ -7,15 +7,19 @@ use std::os::unix::fs::FileExt;
 use anyhow::{Context, Result, ensure};
 use partition::{ByteRange, Layout, protective_mbr, read_back, write_gpt};
 
-const ZEROES: [u8; 1 << 16] = [0; 1 << 16];
+static ZEROES: [u8; 1 << 16] = [0; 1 << 16];
 
 /// Overwrites ranges with zeroes and syncs: from here on the old system does not boot.
 pub(super) fn wipe(disk: &File, ranges: &[ByteRange]) -> Result<()> {
     for range in ranges {
-        let (mut at, end) = (range.start.get(), range.end.get());
+        let mut at = range.start.get();
+        let end = at + range.size.get();
         while at < end {
-            let piece = usize::try_from(end - at).unwrap_or(ZEROES.len()).min(ZEROES.len());
-            disk.write_all_at(&ZEROES[..piece], at).with_context(|| format!("wiping at byte {at}"))?;
+            let piece = usize::try_from(end - at)
+                .unwrap_or(ZEROES.len())
+                .min(ZEROES.len());
+            disk.write_all_at(&ZEROES[..piece], at)
+                .with_context(|| format!("wiping at byte {at}"))?;
             at += piece as u64;
         }
     }
@@ -26,16 +30,21 @@ pub(super) fn wipe(disk: &File, ranges: &[ByteRange]) -> Result<()> {
 pub(super) fn write(mut disk: &File, layout: &Layout) -> Result<()> {
     write_gpt(layout, &mut disk, None).context("writing the partition table")?;
     disk.sync_all().context("syncing the disk")?;
-    let read = read_back(&mut disk).context("reading the partition table back")?;
-    ensure!(read.matches(layout), "the partition table came back differently");
-    Ok(())
+    let read = read_back(&mut disk, layout.geometry().sector)
+        .context("reading the partition table back")?;
+    read.verify(layout)
+        .context("reading the partition table back")
 }
 
 /// Writes bytes somewhere on the disk, syncs, and reads them back.
 pub(super) fn write_at(disk: &File, offset: u64, bytes: &[u8]) -> Result<()> {
-    disk.write_all_at(bytes, offset).with_context(|| format!("writing at byte {offset}"))?;
+    disk.write_all_at(bytes, offset)
+        .with_context(|| format!("writing at byte {offset}"))?;
     disk.sync_all().context("syncing the disk")?;
-    ensure!(read_at(disk, offset, bytes.len())? == bytes, "byte {offset} and after came back differently");
+    ensure!(
+        read_at(disk, offset, bytes.len())? == bytes,
+        "byte {offset} and after came back differently"
+    );
     Ok(())
 }
 
@@ -43,11 +52,15 @@ pub(super) fn write_at(disk: &File, offset: u64, bytes: &[u8]) -> Result<()> {
 pub(super) fn write_boot_sector(disk: &File, layout: &Layout, boot_code: &[u8]) -> Result<()> {
     let mut code = [0; 440];
     if !boot_code.is_empty() {
-        ensure!(boot_code.len() == code.len(), "the boot code has {} bytes, not 440", boot_code.len());
+        ensure!(
+            boot_code.len() == code.len(),
+            "the boot code has {} bytes, not 440",
+            boot_code.len()
+        );
         code.copy_from_slice(boot_code);
     }
     // Some BIOSes start no disk without an active partition; UEFI ignores the flag (UEFI 2.10, section 5.2.3).
-    write_at(disk, 0, &protective_mbr(layout, &code, true))
+    write_at(disk, 0, &protective_mbr(layout, &code, true)?)
 }
 
 fn read_at(disk: &File, offset: u64, length: usize) -> IoResult<Vec<u8>> {

@@ -1,0 +1,106 @@
+//! The name of the host, decided at every boot before the stages run.
+//!
+//! `stylus.site.hostName`, else `stylus.site.name`, else the edge host ID: what Palette uses as the name of the
+//! Kubernetes node (`docs` of the user-data keys). A `hostname` step of the stage `initramfs` comes later and wins.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use host::files::write_synced;
+use userdata::{HostId, UserData};
+
+/// Longest label of a host name (RFC 1123, section 2.1, by RFC 1035).
+const LONGEST: usize = 63;
+
+/// Writes `/etc/hostname` and the line of `/etc/hosts` below `root`, if there is a name that can be one.
+pub fn set(root: &Path, user_data: Option<&UserData>, edge_host_id: Option<&str>) -> Result<()> {
+    let Some(name) = decide(user_data, edge_host_id) else {
+        return Ok(());
+    };
+    write_synced(
+        &root.join("etc/hostname"),
+        format!("{name}\n").as_bytes(),
+        0o644,
+    )?;
+    let hosts = root.join("etc/hosts");
+    let text = fs::read_to_string(&hosts).unwrap_or_default();
+    write_synced(&hosts, with_host(&text, &name).as_bytes(), 0o644)
+        .context("naming the host in /etc/hosts")
+}
+
+/// The first of the wishes that is a host name.
+fn decide(user_data: Option<&UserData>, edge_host_id: Option<&str>) -> Option<String> {
+    let site = user_data.map(|user_data| &user_data.stylus.site);
+    let fixed = site.and_then(|site| match &site.name {
+        Some(HostId::Fixed(name)) => Some(name.as_str()),
+        _ => None,
+    });
+    let wishes = [
+        site.and_then(|site| site.host_name.as_deref()),
+        fixed,
+        edge_host_id,
+    ];
+    wishes
+        .into_iter()
+        .flatten()
+        .map(str::to_ascii_lowercase)
+        .find(|name| is_host_name(name))
+}
+
+fn is_host_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.split('.').all(|label| {
+            let inside = label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+            inside
+                && !label.is_empty()
+                && label.len() <= LONGEST
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+        })
+}
+
+/// The text of `/etc/hosts` in which 127.0.1.1 is this host, as Debian does it, so that `sudo` finds it without DNS.
+fn with_host(text: &str, name: &str) -> String {
+    let others = text
+        .lines()
+        .filter(|line| line.split_whitespace().next() != Some("127.0.1.1"));
+    let mut lines: Vec<&str> = others.collect();
+    let own = format!("127.0.1.1 {name}");
+    lines.push(&own);
+    lines.join("\n") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn site(text: &str) -> UserData {
+        let text = format!(
+            "#cloud-config\nstylus:\n  site:\n    paletteEndpoint: api.example.com\n{text}"
+        );
+        userdata::parse("test", text.as_bytes()).user_data.unwrap()
+    }
+
+    #[test]
+    fn the_wishes_are_tried_in_order_and_one_that_is_no_host_name_is_passed_over() {
+        let named = |text: &str| decide(Some(&site(text)), Some("edge-00ff"));
+        assert_eq!(
+            named("    hostName: Site-7\n    name: edge-x\n").as_deref(),
+            Some("site-7")
+        );
+        assert_eq!(named("    name: edge-x\n").as_deref(), Some("edge-x"));
+        assert_eq!(named("    name: edge_x\n").as_deref(), Some("edge-00ff"));
+        assert_eq!(named("").as_deref(), Some("edge-00ff"));
+        assert_eq!(decide(None, None), None);
+    }
+
+    #[test]
+    fn the_host_stands_in_the_hosts_file_once() {
+        let text = with_host("127.0.0.1 localhost\n127.0.1.1 old\n", "new");
+        assert_eq!(text, "127.0.0.1 localhost\n127.0.1.1 new\n");
+        assert_eq!(with_host(&text, "new"), text);
+    }
+}
