@@ -15,7 +15,7 @@ use palette::worker::{self, Control};
 use palette::{Client, Facts, Inventory, Pairing, Settings, State, Status};
 use serde::Serialize;
 use tui::console::Console;
-use tui::{RegistrationScreen, Slot};
+use tui::{RegistrationScreen, Rung, Slot};
 use userdata::{HostId, UserData};
 
 use crate::report::EventWriter;
@@ -341,6 +341,7 @@ impl View {
         self.screen.host_name = fs::read_to_string("/proc/sys/kernel/hostname")
             .ok()
             .map(|name| name.trim().to_owned());
+        self.screen.stopped_at = stopped_at(&self.screen);
         self.screen.next_try_s = self
             .due
             .map(|due| due.saturating_duration_since(Instant::now()).as_secs());
@@ -357,6 +358,23 @@ impl View {
                 uptime_s: crate::log::uptime(),
             });
         }
+    }
+}
+
+/// The rung of the ladder on which the host stands, where facts and code tell it better than the state does.
+fn stopped_at(screen: &RegistrationScreen) -> Option<Rung> {
+    match screen.state {
+        tui::State::Ready | tui::State::Healthy => return None,
+        _ if screen.links.is_empty() => return Some(Rung::Link),
+        _ if screen.addresses.is_empty() => return Some(Rung::Address),
+        _ => {}
+    }
+    match screen.code.as_deref() {
+        Some("LF-P01" | "LF-P02") => Some(Rung::Name),
+        Some("LF-P03" | "LF-P04" | "LF-P05" | "LF-P06") => Some(Rung::Connection),
+        // The first call is under way: nothing is known of the endpoint yet.
+        None if screen.state == tui::State::Registering => Some(Rung::Name),
+        _ => None,
     }
 }
 
@@ -387,5 +405,64 @@ const fn shown(state: State) -> tui::State {
         State::Rejected => tui::State::Rejected,
         State::Ready => tui::State::Ready,
         State::Healthy => tui::State::Healthy,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tui::State::{Healthy, NoNetwork, Registering, Tls, Unreachable, Waiting};
+
+    use super::*;
+
+    #[test]
+    fn the_ladder_never_claims_a_rung_that_nobody_has_reached() {
+        let screen =
+            |links: &[&str], addresses: &[&str], state, code: Option<&str>| RegistrationScreen {
+                links: links.iter().map(ToString::to_string).collect(),
+                addresses: addresses.iter().map(ToString::to_string).collect(),
+                code: code.map(ToOwned::to_owned),
+                state,
+                ..RegistrationScreen::default()
+            };
+        for (links, addresses, state, code, rung) in [
+            (&[][..], &[][..], Registering, None, Some(Rung::Link)),
+            (
+                &["eno1"],
+                &[],
+                NoNetwork,
+                Some("LF-P01"),
+                Some(Rung::Address),
+            ),
+            (
+                &["eno1"],
+                &["10.0.0.2"],
+                Registering,
+                None,
+                Some(Rung::Name),
+            ),
+            (
+                &["eno1"],
+                &["10.0.0.2"],
+                Unreachable,
+                Some("LF-P02"),
+                Some(Rung::Name),
+            ),
+            (
+                &["eno1"],
+                &["10.0.0.2"],
+                Unreachable,
+                Some("LF-P04"),
+                Some(Rung::Connection),
+            ),
+            (&["eno1"], &["10.0.0.2"], Tls, Some("LF-P11"), None),
+            (&["eno1"], &["10.0.0.2"], Waiting, Some("LF-P23"), None),
+            (&[], &[], Healthy, None, None),
+        ] {
+            assert_eq!(
+                stopped_at(&screen(links, addresses, state, code)),
+                rung,
+                "{links:?} {addresses:?} {state:?}"
+            );
+        }
     }
 }
