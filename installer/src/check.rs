@@ -101,7 +101,7 @@ mod tests {
     fn every_tool_that_is_missing_is_named_at_once() {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(root.path().join("usr/sbin")).unwrap();
-        File::create(root.path().join("usr/sbin/mkfs.ext4")).unwrap();
+        File::create(root.path().join("usr/sbin/mke2fs")).unwrap();
         let trouble = tools_present(root.path()).unwrap_err();
         assert_eq!(
             trouble.reason,

@@ -208,6 +208,10 @@ fn validate(args: &ValidateArgs) -> Result<Exit> {
         let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
         let parsed = userdata::parse(&path.to_string_lossy(), &bytes);
         let mut findings = parsed.findings;
+        if let ([_], Some(user_data)) = (args.files.as_slice(), &parsed.user_data) {
+            // A document alone must say everything; one of several may be an overlay for a site.
+            findings.extend(userdata::check_complete(user_data));
+        }
         if let (Some(Profile::EksHybrid), Some(user_data)) = (args.profile, &parsed.user_data) {
             findings.extend(userdata::check_eks(user_data));
         }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use partition::{Bytes, Extra, Filesystem};
-use userdata::{Afterwards, Device, Secret, UserData};
+use userdata::{Afterwards, Device, Secret, Severity, UserData};
 
 use crate::choose::Wish;
 use crate::code::{Code, Trouble};
@@ -53,6 +53,24 @@ pub struct OemFile {
 
 /// The key of `install.grub_options` that is not for the environment block on OEM but for the one on state.
 const MENU_TITLE: &str = "default_menu_entry";
+
+/// Reads user-data that must be complete, since nothing is merged with it; every error is in the reason.
+pub fn accept(name: &str, bytes: &[u8]) -> Result<UserData, Trouble> {
+    let mut parsed = userdata::parse(name, bytes);
+    if let Some(user_data) = &parsed.user_data {
+        parsed.findings.extend(userdata::check_complete(user_data));
+    }
+    let errors: Vec<String> = parsed
+        .findings
+        .iter()
+        .filter(|finding| finding.severity == Severity::Error)
+        .map(ToString::to_string)
+        .collect();
+    match parsed.user_data {
+        Some(user_data) if errors.is_empty() => Ok(user_data),
+        _ => Err(Trouble::new(Code::UserDataInvalid, errors.join("\n"))),
+    }
+}
 
 /// Turns user-data into a configuration. `disk` is `--disk`: a path wins over `install.device`, `auto` leaves it.
 ///
@@ -116,6 +134,14 @@ fn extra(wanted: &userdata::ExtraPartition) -> Result<Extra> {
     let filesystem = match wanted.fs.as_deref() {
         // Kairos makes ext2 when nothing is said; ext4 reads as well everywhere and survives a power cut.
         None => Filesystem::Ext4,
+        Some(name @ ("xfs" | "btrfs")) => {
+            let known = "ext2, ext3, ext4, vfat and none are possible";
+            return Err(invalid(format!(
+                "{}: fs: {name} is not made by this version; {known}",
+                wanted.name
+            ))
+            .into());
+        }
         Some(name) => name
             .parse()
             .map_err(|error: partition::UnknownFilesystem| invalid(error.to_string()))?,

@@ -13,7 +13,7 @@ use crate::apply::{Tools, apply};
 use crate::check;
 use crate::choose::choose;
 use crate::code::{self, Code, Trouble};
-use crate::config::{Config, configure};
+use crate::config::{Config, accept, configure};
 use crate::log::Log;
 use crate::machine::{self, Disk, Machine};
 use crate::payload::Payload;
@@ -106,6 +106,12 @@ pub fn install<H: Host>(
     let finished = match ready(request) {
         Err(error) => Finished::trouble(Outcome::Refused, &in_words(&error), started.elapsed()),
         Ok(ready) => {
+            let plan = &ready.prepared.plan;
+            tell(&Event::Target {
+                disk: plan.disk.to_string(),
+                image_id: plan.image_id.clone(),
+                image_version: plan.version.clone(),
+            });
             for note in ready.prepared.plan.layout.notes() {
                 tell(&Event::Note {
                     text: note.to_string(),
@@ -190,21 +196,7 @@ fn read_user_data(paths: &[PathBuf]) -> Result<UserData> {
         .file_name()
         .unwrap_or(path.as_os_str())
         .to_string_lossy();
-    let mut parsed = userdata::parse(&name, &bytes);
-    if let Some(user_data) = &parsed.user_data {
-        // Nothing is merged with this document, so it must say everything.
-        parsed.findings.extend(userdata::check_complete(user_data));
-    }
-    let errors: Vec<String> = parsed
-        .findings
-        .iter()
-        .filter(|finding| finding.severity == userdata::Severity::Error)
-        .map(ToString::to_string)
-        .collect();
-    match parsed.user_data {
-        Some(user_data) if errors.is_empty() => Ok(user_data),
-        _ => Err(Trouble::new(Code::UserDataInvalid, errors.join("\n")).into()),
-    }
+    Ok(accept(&name, &bytes)?)
 }
 
 /// The disk: an image file if `--disk` names one, else a disk of this machine.

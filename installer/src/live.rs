@@ -5,17 +5,23 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
-use host::{Host, Linux};
+use host::{Argv, Host, Linux};
 use nix::sys::reboot::{RebootMode, reboot};
 
 use crate::code::{Code, Trouble};
 use crate::install::{Request, install};
-use crate::medium;
 use crate::report::{Event, EventWriter, Finished, Next, Outcome};
 use crate::screens::{InstallView, open_consoles, open_for_install};
+use crate::{machine, medium};
 
 /// How long the good end stays on the screen before the machine restarts, in seconds.
 const COUNTDOWN: u64 = 5;
+
+/// How long the list of disks must stay as it is before it is believed.
+const DISKS_QUIET: Duration = Duration::from_secs(3);
+
+/// When the wait for a quiet list ends.
+const DISKS_LIMIT: Duration = Duration::from_mins(1);
 
 /// What the kernel command line asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -80,7 +86,8 @@ fn request(call: &Call<'_>, host: &mut impl Host) -> Result<Request> {
         )
         .into());
     };
-    let medium = medium::find(id, host, medium::PATIENCE)?;
+    let medium = medium::find(id, medium::Kind::Iso, host, medium::PATIENCE)?;
+    settle(host)?;
     Ok(Request {
         disk: "auto".to_owned(),
         user_data: vec![medium.root.join("files-iso/config.yaml")],
@@ -88,6 +95,18 @@ fn request(call: &Call<'_>, host: &mut impl Host) -> Result<Request> {
         medium: Some(medium.disk),
         media_id: Some(id.to_owned()),
     })
+}
+
+/// Lets the devices of this machine show up before a disk is chosen among them.
+fn settle(host: &mut impl Host) -> Result<()> {
+    // A queue that does not empty in time says nothing about disks; the list below decides.
+    drop(host.run(&Argv::new("udevadm").args(["settle", "--timeout=30"])));
+    machine::wait_for_disks(
+        Path::new("/sys"),
+        Path::new("/dev"),
+        DISKS_QUIET,
+        DISKS_LIMIT,
+    )
 }
 
 /// Does what comes after the end: restart, switch off, or stay with the screen drawn afresh now and then.

@@ -74,6 +74,13 @@ fn text(event: &Event) -> Option<String> {
             tui::plain::human_rate(*rate)
         ),
         Event::Progress { .. } => return None,
+        Event::Target {
+            disk,
+            image_id,
+            image_version,
+        } => {
+            format!("installing image {image_version} ({image_id}) on {disk}")
+        }
         Event::Note { text } => format!("note: {text}"),
         Event::Finished(end) => match (&end.code, &end.reason) {
             (Some(code), Some(reason)) => format!("{code}: {reason}"),

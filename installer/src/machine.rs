@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -80,7 +81,9 @@ impl std::fmt::Display for Disk {
 }
 
 /// Device names that are never a disk of this machine.
-const NOT_DISKS: [&str; 9] = ["loop", "ram", "sr", "fd", "zram", "md", "dm-", "nbd", "mtd"];
+const NOT_DISKS: [&str; 13] = [
+    "loop", "ram", "sr", "fd", "zram", "md", "dm-", "nbd", "mtd", "zd", "rbd", "drbd", "bcache",
+];
 
 /// Reads the facts; `sys` and `dev` are `/sys` and `/dev` but in tests.
 pub fn read_machine(sys: &Path, dev: &Path) -> Result<Machine> {
@@ -103,9 +106,12 @@ fn read_disks(sys: &Path, dev: &Path) -> Result<Vec<Disk>> {
         let entry = entry.with_context(|| format!("reading {}", block.display()))?;
         let name = entry.file_name().to_string_lossy().into_owned();
         // eMMC boot areas and the replay-protected block are block devices beside the disk, not disks.
+        // A path of a multipath NVMe disk: the kernel shows the disk itself beside it.
+        let hidden =
+            fs::read_to_string(entry.path().join("hidden")).is_ok_and(|text| text.trim() == "1");
         let emmc_area =
             name.starts_with("mmcblk") && (name.contains("boot") || name.contains("rpmb"));
-        if emmc_area || NOT_DISKS.iter().any(|prefix| name.starts_with(prefix)) {
+        if hidden || emmc_area || NOT_DISKS.iter().any(|prefix| name.starts_with(prefix)) {
             continue;
         }
         let disk = read_disk(&entry.path(), dev, name);
@@ -164,6 +170,23 @@ fn transport(place: &Path, name: &str) -> Transport {
     } else {
         Transport::Other
     }
+}
+
+/// Waits until the list of disks has not changed for `quiet`, at most for `limit`: a controller that is slow to start
+/// must not make one of two disks look like the only one.
+pub fn wait_for_disks(sys: &Path, dev: &Path, quiet: Duration, limit: Duration) -> Result<()> {
+    let started = Instant::now();
+    let mut last = read_disks(sys, dev)?;
+    let mut since = started;
+    while since.elapsed() < quiet && started.elapsed() < limit {
+        std::thread::sleep(quiet / 10);
+        let now = read_disks(sys, dev)?;
+        if now != last {
+            last = now;
+            since = Instant::now();
+        }
+    }
+    Ok(())
 }
 
 /// Facts of a raw disk image: the disk that exists only as a file.
@@ -234,6 +257,7 @@ mod tests {
             &[("device/serial", "S1\n"), ("ro", "1\n")],
         );
         disk(sys, "vda", "pci/virtio3", 4000, &[]);
+        disk(sys, "nvme0c0n1", "pci/nvme", 4000, &[("hidden", "1\n")]);
         let machine = read_machine(sys, Path::new("/dev")).unwrap();
         assert_eq!(machine.firmware, Firmware::Bios);
         let seen: Vec<_> = machine
@@ -255,5 +279,28 @@ mod tests {
         assert_eq!((stick.size, stick.model.as_str()), (2000 * 512, "Stick"));
         assert!(machine.disks[1].read_only);
         assert_eq!(machine.disks[1].serial, "S1");
+    }
+
+    #[test]
+    fn a_disk_that_shows_up_late_is_waited_for() {
+        let root = tempfile::tempdir().unwrap();
+        let sys = root.path().to_owned();
+        disk(&sys, "sda", "pci/ata1", 4000, &[]);
+        let late = std::thread::spawn({
+            let sys = sys.clone();
+            move || {
+                std::thread::sleep(Duration::from_millis(60));
+                disk(&sys, "sdb", "pci/ata2", 4000, &[]);
+                Instant::now()
+            }
+        });
+        let quiet = Duration::from_millis(300);
+        wait_for_disks(&sys, Path::new("/dev"), quiet, Duration::from_secs(20)).unwrap();
+        let appeared = late.join().unwrap();
+        assert!(
+            appeared.elapsed() >= quiet / 2,
+            "the list was taken too early"
+        );
+        assert_eq!(read_disks(&sys, Path::new("/dev")).unwrap().len(), 2);
     }
 }

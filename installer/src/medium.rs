@@ -6,10 +6,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use host::{Host, Mount};
+use host::{Host, LoopRequest, Mount};
+use partition::{Partition, SectorSize, read_back};
 use serde::Deserialize;
+use uuid::Uuid;
 
-use crate::code::{Code, Trouble};
+use crate::apply::loop_over;
+use crate::code::{Code, OrTrouble, Trouble};
+use crate::machine::Disk;
 
 /// Where the medium is mounted, as Kairos and the Palette agent expect it.
 pub const MOUNT_POINT: &str = "/run/initramfs/live";
@@ -30,6 +34,26 @@ pub struct Medium {
     pub disk: PathBuf,
 }
 
+/// Where a medium may lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A CD or a stick: ISO 9660. Nothing else is mounted, since even a read-only mount of a journalled file system
+    /// writes to its disk, and since the recovery partition of an installed disk carries the same id.
+    Iso,
+    /// The recovery partition of an installed disk: ext4, whose journal is not replayed.
+    Recovery,
+}
+
+impl Kind {
+    fn mount(self, device: &Path, root: &Path) -> Option<Mount> {
+        let (found, mount) = match self {
+            Self::Iso => ("iso9660", Mount::new(device, root, "iso9660")),
+            Self::Recovery => ("ext4", Mount::new(device, root, "ext4").options("noload")),
+        };
+        (signature(device) == Some(found)).then(|| mount.read_only())
+    }
+}
+
 /// `/landfall/media.json`, as far as it is needed to recognise a medium.
 #[derive(Debug, Deserialize)]
 struct MediaFile {
@@ -37,16 +61,16 @@ struct MediaFile {
 }
 
 /// Waits for the medium with `id` and mounts it read-only; other media, also twins of other builds, are left alone.
-pub fn find(id: &str, host: &mut impl Host, patience: Duration) -> Result<Medium> {
+pub fn find(id: &str, kind: Kind, host: &mut impl Host, patience: Duration) -> Result<Medium> {
     let deadline = Instant::now() + patience;
     let root = Path::new(MOUNT_POINT);
     fs::create_dir_all(root).with_context(|| format!("creating {MOUNT_POINT}"))?;
     loop {
-        for (device, fstype) in candidates(Path::new("/sys"), Path::new("/dev")) {
-            if host
-                .mount(&Mount::new(&device, root, fstype).read_only())
-                .is_err()
-            {
+        for device in block_devices(Path::new("/sys"), Path::new("/dev")) {
+            let Some(mount) = kind.mount(&device, root) else {
+                continue;
+            };
+            if host.mount(&mount).is_err() {
                 continue;
             }
             if media_id(root).as_deref() == Some(id) {
@@ -73,6 +97,114 @@ pub fn find(id: &str, host: &mut impl Host, patience: Duration) -> Result<Medium
     }
 }
 
+/// Waits for the disk that has the state partition with this GUID: the one whose GRUB started this recovery system.
+///
+/// Never by label or medium id, which a second disk can carry as well; not even the GUID is trusted if two disks have it
+/// (one is a copy of the other).
+pub fn find_disk(
+    state: Uuid,
+    disks: impl Fn() -> Result<Vec<Disk>>,
+    patience: Duration,
+) -> Result<Disk> {
+    let deadline = Instant::now() + patience;
+    loop {
+        let mut found = disks()?;
+        found.retain(|disk| has_state(disk, state));
+        match found.as_slice() {
+            [disk] => return Ok(disk.clone()),
+            [] => {}
+            several => {
+                let names: Vec<String> = several.iter().map(ToString::to_string).collect();
+                return Err(Trouble::new(
+                    Code::RecoveryDisk,
+                    format!(
+                        "several disks have the state partition {state}: {}",
+                        names.join("; ")
+                    ),
+                )
+                .into());
+            }
+        }
+        if Instant::now() >= deadline {
+            return Err(Trouble::new(
+                Code::RecoveryDisk,
+                format!(
+                    "no disk with a sound partition table has the state partition {state} after {} s",
+                    patience.as_secs()
+                ),
+            )
+            .into());
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+fn has_state(disk: &Disk, state: Uuid) -> bool {
+    let read = || {
+        let sector = SectorSize::try_from(u64::from(disk.sector)).ok()?;
+        read_back(&mut File::open(&disk.path).ok()?, sector).ok()
+    };
+    read().is_some_and(|table| {
+        let mut partitions = table.partitions.iter();
+        partitions.any(|partition| partition.guid == state && partition.name == "state")
+    })
+}
+
+/// The recovery partition of a disk, mounted read-only where an install has its medium.
+#[derive(Debug)]
+pub struct Recovery {
+    /// Mount point.
+    pub root: PathBuf,
+    device: PathBuf,
+}
+
+impl Recovery {
+    /// Mounts it at `root`; refuses one that is not the medium `id`, from which this system was started.
+    pub fn mount(
+        disk: &Disk,
+        partition: &Partition,
+        id: &str,
+        root: &Path,
+        host: &mut impl Host,
+    ) -> Result<Self> {
+        fs::create_dir_all(root).with_context(|| format!("creating {}", root.display()))?;
+        let request = LoopRequest {
+            read_only: true,
+            ..loop_over(disk, partition)
+        };
+        let device = host.attach_loop(&request).or_trouble(Code::RecoveryMount)?;
+        // Nothing of it is believed without its hash, so a journal that was not emptied is no reason to write.
+        let mount = Mount::new(&device, root, "ext4")
+            .read_only()
+            .options("noload");
+        if let Err(error) = host.mount(&mount) {
+            drop(host.detach_loop(&device));
+            return Err(error).or_trouble(Code::RecoveryMount);
+        }
+        let mounted = Self {
+            root: root.to_owned(),
+            device,
+        };
+        let found = media_id(root);
+        if found.as_deref() == Some(id) {
+            return Ok(mounted);
+        }
+        drop(mounted.unmount(host));
+        let found = found.unwrap_or_else(|| "no medium".to_owned());
+        Err(Trouble::new(
+            Code::RecoveryPayload,
+            format!("the recovery partition has {found}, this system was started from {id}"),
+        )
+        .into())
+    }
+
+    /// Unmounts it and frees its loop device.
+    pub fn unmount(self, host: &mut impl Host) -> Result<()> {
+        let unmounted = host.unmount(&self.root);
+        unmounted.and(host.detach_loop(&self.device))
+    }
+}
+
 /// The id in the medium's own description.
 fn media_id(root: &Path) -> Option<String> {
     let text = fs::read_to_string(root.join("landfall/media.json")).ok()?;
@@ -81,10 +213,10 @@ fn media_id(root: &Path) -> Option<String> {
         .map(|media| media.media_id)
 }
 
-/// Block devices that begin like an ISO 9660 volume or an ext4 file system, with that type.
+/// Every block device but loop and memory disks.
 ///
 /// Whole disks come before their partitions: an ISO on a USB stick can be seen through both.
-fn candidates(sys: &Path, dev: &Path) -> Vec<(PathBuf, &'static str)> {
+fn block_devices(sys: &Path, dev: &Path) -> Vec<PathBuf> {
     let mut names: Vec<String> = fs::read_dir(sys.join("class/block"))
         .into_iter()
         .flatten()
@@ -93,11 +225,7 @@ fn candidates(sys: &Path, dev: &Path) -> Vec<(PathBuf, &'static str)> {
         .filter(|name| !name.starts_with("loop") && !name.starts_with("ram"))
         .collect();
     names.sort_by_key(|name| (name.len(), name.clone()));
-    names
-        .into_iter()
-        .map(|name| dev.join(name))
-        .filter_map(|device| signature(&device).map(|fstype| (device, fstype)))
-        .collect()
+    names.into_iter().map(|name| dev.join(name)).collect()
 }
 
 /// `iso9660` (ECMA-119 8.4.1: `CD001` in sector 16 of 2048 bytes) or `ext4` (magic 0xEF53 at byte 1080).

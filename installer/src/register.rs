@@ -24,6 +24,9 @@ use crate::screens::open_consoles;
 /// The user-data of an installed host, on its OEM partition.
 pub const USER_DATA: &str = "90_custom.yaml";
 
+/// The Palette agent of an image that brings one. It pairs then; two clients must not register one ID.
+const AGENT: &str = "/opt/spectrocloud/bin/stylus-agent";
+
 /// Where the OEM partition is mounted.
 const OEM: &str = "/oem";
 
@@ -73,6 +76,14 @@ pub fn run() -> Result<()> {
     let (sender, receiver) = mpsc::channel();
     if let Some(trouble) = &host.trouble {
         view.status(trouble.clone());
+    } else if Path::new(AGENT).exists() {
+        view.status(Status {
+            state: State::Waiting,
+            reason: "The Palette agent of this image registers the host.".to_owned(),
+            action: "Scan the code or add the ID in Palette; the agent does the rest.".to_owned(),
+            code: None,
+            next_try_in: None,
+        });
     } else if let Some(settings) = host.settings.clone() {
         let make = inventory_of(&host);
         std::thread::Builder::new()

@@ -29,7 +29,7 @@ pub enum Exit {
     Refused = 1,
     /// Wrong arguments.
     Usage = 2,
-    /// Failed; the disk was changed and does not boot.
+    /// Failed; the disk was changed and does not boot (after a reset it may).
     Failed = 3,
 }
 
@@ -89,12 +89,21 @@ impl Phase {
 pub enum Event {
     /// The program runs.
     Started {
-        /// Which one: `install`.
+        /// Which one: `install`, `reset`, or `recovery` for the choice between them.
         program: String,
         /// Version of Landfall.
         version: String,
         /// Seconds since the kernel started.
         uptime_s: f64,
+    },
+    /// The plan is made: this disk gets this image.
+    Target {
+        /// The disk in words.
+        disk: String,
+        /// Id of the image.
+        image_id: String,
+        /// Version of the image.
+        image_version: String,
     },
     /// A step of the plan begins.
     Step {
@@ -145,6 +154,9 @@ pub struct Finished {
     /// What to do next.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub action: Option<String>,
+    /// After a reset that failed: whether the installed system starts all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boots: Option<bool>,
     /// What the machine does now.
     pub next: Next,
     /// Seconds from start to end.
@@ -159,7 +171,7 @@ pub enum Outcome {
     Installed,
     /// Nothing was written.
     Refused,
-    /// The disk was changed and does not boot.
+    /// The disk was changed and does not boot; after a reset, [`Finished::boots`] says whether it does.
     Failed,
 }
 
@@ -183,6 +195,7 @@ impl Finished {
             code: None,
             reason: None,
             action: None,
+            boots: None,
             next,
             seconds: took.as_secs_f64(),
         }
@@ -196,6 +209,7 @@ impl Finished {
             code: Some(trouble.code.to_string()),
             reason: Some(trouble.reason.clone()),
             action: Some(trouble.code.action().to_owned()),
+            boots: None,
             next: Next::Wait,
             seconds: took.as_secs_f64(),
         }

@@ -73,11 +73,6 @@ impl InstallView {
         self.draw();
     }
 
-    /// Shows the disk that is being installed.
-    pub fn disk(&mut self, disk: String) {
-        self.screen.disk = Some(disk);
-    }
-
     /// Changes the sentence about what comes next.
     pub fn next(&mut self, text: String) {
         if let Some(Outcome::Installed { next, .. }) = &mut self.screen.outcome {
@@ -182,6 +177,7 @@ fn follow(screen: &mut InstallScreen, event: &Event) {
                 left_s: Some(left_s),
             });
         }
+        Event::Target { disk, .. } => screen.disk = Some(disk.clone()),
         Event::Note { text } => screen.log_tail.push(format!("note: {text}")),
         Event::Finished(end) => finish(screen, end),
     }

@@ -238,6 +238,11 @@ fn check_names(partitions: &[Partition]) -> Result<(), LayoutError> {
     Ok(())
 }
 
+/// Characters that a FAT volume label cannot have (FAT specification 1.03, "long directory entries" and 8.3 names).
+const FAT_FORBIDS: [char; 16] = [
+    '"', '*', '+', ',', '.', '/', ':', ';', '<', '=', '>', '?', '[', '\\', ']', '|',
+];
+
 fn check_labels(partitions: &[Partition]) -> Result<(), LayoutError> {
     let mut seen = HashSet::new();
     for Partition {
@@ -256,7 +261,10 @@ fn check_labels(partitions: &[Partition]) -> Result<(), LayoutError> {
         }
         let Some(label) = label else { continue };
         let most = filesystem.longest_label();
-        if label.is_empty() || label.len() > most || label.contains(char::is_control) {
+        let unwritable = |c: char| {
+            c.is_control() || (*filesystem == Filesystem::Vfat && FAT_FORBIDS.contains(&c))
+        };
+        if label.is_empty() || label.len() > most || label.contains(unwritable) {
             let (name, label) = (name.clone(), label.clone());
             return Err(LayoutError::BadLabel {
                 name,

@@ -13,7 +13,6 @@ use host::{Argv, Host};
 use image::manifest::{MANIFEST_NAME, SLOT_NAME, verify_file};
 use image::{Digest, ImageId, Manifest};
 use serde::Serialize;
-use userdata::Severity;
 
 use super::Progress;
 use super::boot_files::copy_readable;
@@ -21,6 +20,7 @@ use super::calendar::{compact_time, rfc3339};
 use super::menu::{marker, render_efi_stub, render_menu};
 use super::payload::remove_if_there;
 use super::scratch::Scratch;
+use crate::config::accept;
 
 /// Volume id that Kairos and the Palette agent know.
 const VOLUME_ID: &str = "COS_LIVE";
@@ -145,17 +145,8 @@ fn read_user_data(path: &Path) -> Result<Vec<u8>> {
         userdata::MAX_BYTES
     );
     let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
-    let parsed = userdata::parse(&path.display().to_string(), &bytes);
-    let errors = parsed
-        .findings
-        .iter()
-        .filter(|finding| finding.severity == Severity::Error);
-    let lines: Vec<String> = errors.map(ToString::to_string).collect();
-    ensure!(
-        lines.is_empty(),
-        "the user-data is not valid:\n{}",
-        lines.join("\n")
-    );
+    // What the installer would refuse on the site is refused here.
+    accept(&path.display().to_string(), &bytes).context("the user-data is not valid")?;
     Ok(bytes)
 }
 
