@@ -1,0 +1,69 @@
+//! What user-data adds to a disk: further partitions, and accounts whose passwords must not reach it in clear.
+
+use installer::report::Outcome;
+
+use crate::lab::{Lab, MIB, find, put};
+use crate::readers::{Part, extent, fact, sgdisk};
+
+const PASSWORD: &str = "canary-password-c40b77";
+
+const USER_DATA: &str = "\
+#cloud-config
+stylus:
+  site:
+    paletteEndpoint: palette.example.com
+install:
+  partitions:
+    persistent: {size: 600}
+  extra-partitions:
+    - {name: exchange, size: 64, fs: vfat, label: EXCHANGE}
+    - {name: untouched, size: 8, fs: none}
+    - {name: data, size: 0, label: DATA}
+stages:
+  initramfs:
+    - users:
+        kairos:
+          passwd: canary-password-c40b77
+          groups: [sudo]
+";
+
+#[test]
+fn root_extra_partitions_are_made_and_a_password_reaches_the_disk_only_as_a_hash() {
+    let lab = Lab::with_tiny_payload();
+    put(&lab.at("user-data"), USER_DATA.as_bytes());
+    let disk = lab.disk();
+    let finished = lab.install(&disk);
+    assert_eq!(finished.result, Outcome::Installed, "{finished:?}");
+
+    for (number, name, kind, label) in [
+        (6, "persistent", "ext4", "COS_PERSISTENT"),
+        (7, "exchange", "vfat", "EXCHANGE"),
+        (9, "data", "ext4", "DATA"),
+    ] {
+        let said = sgdisk(&disk, number);
+        assert_eq!(fact(&said, "Partition name"), format!("'{name}'"));
+        let part = Part::of(&disk, number);
+        assert_eq!(part.blkid("TYPE"), kind, "{name}");
+        assert_eq!(part.blkid("LABEL"), label, "{name}");
+        let checked = if kind == "ext4" {
+            part.run("e2fsck", &["-f", "-n"])
+        } else {
+            part.run("fsck.vfat", &["-n"])
+        };
+        assert!(!checked.is_empty());
+    }
+    assert_eq!(extent(&disk, 6).1, 600 * MIB);
+    let said = sgdisk(&disk, 8);
+    assert_eq!(fact(&said, "Partition name"), "'untouched'");
+    let (start, size) = extent(&disk, 8);
+    assert_eq!(size, 8 * MIB);
+    let untouched = Part::at(&disk, start, Some(size), None);
+    let bytes = std::fs::read(&untouched.node).unwrap();
+    assert!(bytes.iter().all(|byte| *byte == 0), "nobody formats it");
+
+    let files = Part::of(&disk, 3).files(&lab.at("oem"));
+    let text = String::from_utf8(files["90_custom.yaml"].bytes.clone()).unwrap();
+    assert!(text.contains("passwd: ") && text.contains("$6$"), "no hash");
+    let places = find(&disk, PASSWORD);
+    assert!(places.is_empty(), "the password lies at {places:?}");
+}

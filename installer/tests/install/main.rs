@@ -1,0 +1,20 @@
+//! Installs onto image files: with a door that only remembers, and (`root_*`) with the real tools, whose result other
+//! programs read back.
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test that cannot prepare itself fails"
+)]
+
+mod again;
+mod cli;
+mod disk;
+mod disk_faults;
+mod door;
+mod extras;
+mod lab;
+mod payload_faults;
+mod readers;
+mod recorder;
+mod sectors;
+mod twins;

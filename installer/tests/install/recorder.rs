@@ -1,0 +1,200 @@
+//! A plan carried out against a door that only remembers, and that fails at every request in turn.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use host::Recorder;
+use installer::apply::{Tools, apply};
+use installer::code::{self, Code};
+use installer::install::{Prepared, prepare};
+use installer::plan::{Plan, Step};
+use installer::report::Event;
+
+use crate::door::Remembering;
+use crate::lab::Lab;
+use crate::readers::{assert_not_bootable, boot_sector};
+
+/// What became of one run.
+struct Attempt {
+    result: anyhow::Result<()>,
+    door: Remembering,
+    /// The steps that were begun.
+    steps: Vec<String>,
+}
+
+fn attempt(lab: &Lab, prepared: &Prepared, recorder: Recorder, broken_clean_up: bool) -> Attempt {
+    let path = lab.blank("disk.img");
+    let disk = File::options().read(true).write(true).open(&path).unwrap();
+    let work = lab.at("work");
+    fs::create_dir_all(&work).unwrap();
+    let mut door = Remembering::new(recorder, &lab.at("nodes"));
+    door.broken_clean_up = broken_clean_up;
+    let mut steps = Vec::new();
+    let tools = Tools {
+        host: &mut door,
+        payload: &prepared.payload,
+        work: &work,
+        disk: &disk,
+    };
+    let mut at_event = |event: &Event| {
+        if let Event::Step {
+            index, of, text, ..
+        } = event
+        {
+            steps.push(format!("{index}/{of} {text}"));
+        }
+    };
+    let log = || vec![("install.log".to_owned(), b"a line\n".to_vec())];
+    let result = apply(&prepared.plan, tools, &mut at_event, &log);
+    // Nothing is really mounted: what was written lies in ordinary folders.
+    fs::remove_dir_all(&work).unwrap();
+    Attempt {
+        result,
+        door,
+        steps,
+    }
+}
+
+fn prepared(lab: &Lab) -> Prepared {
+    prepare(&lab.request(&lab.disk())).unwrap()
+}
+
+/// A request without what differs from run to run.
+fn plain(call: &str, lab: &Lab, plan: &Plan) -> String {
+    let mut text = call.replace(&lab.at("").display().to_string(), "");
+    for (number, step) in plan.steps.iter().enumerate() {
+        if let Step::MakeFilesystem { uuid, .. } = step {
+            let volume_id = format!("{:08x}", uuid.as_fields().0);
+            text = text
+                .replace(&uuid.to_string(), &format!("<uuid of step {}>", number + 1))
+                .replace(&volume_id, &format!("<id of step {}>", number + 1));
+        }
+    }
+    text
+}
+
+#[test]
+fn a_run_asks_for_what_the_plan_says_in_its_order_and_the_boot_file_gets_its_name_last() {
+    let lab = Lab::with_tiny_payload();
+    let prepared = prepared(&lab);
+    let Attempt {
+        result,
+        door,
+        steps,
+    } = attempt(&lab, &prepared, Recorder::default(), false);
+    result.unwrap();
+
+    let of = prepared.plan.steps.len();
+    let planned: Vec<String> = (1..)
+        .zip(&prepared.plan.steps)
+        .map(|(index, step)| format!("{index}/{of} {step}"))
+        .collect();
+    assert_eq!(steps, planned);
+    assert!(matches!(
+        prepared.plan.steps.last(),
+        Some(Step::MakeBootable { .. })
+    ));
+    let calls: Vec<String> = door
+        .recorder
+        .calls
+        .iter()
+        .map(|call| plain(call, &lab, &prepared.plan))
+        .collect();
+    insta::assert_snapshot!(calls.join("\n"));
+    assert!(door.recorder.mounted.is_empty() && door.recorder.loops.is_empty());
+
+    // Boot code and the active flag, as the rules say, and only now.
+    let sector = boot_sector(&lab.disk());
+    assert!(sector[..64].iter().any(|byte| *byte != 0));
+    assert_eq!((sector[446], sector[450]), (0x80, 0xee));
+}
+
+#[test]
+fn whatever_request_fails_everything_is_undone_and_the_disk_does_not_boot() {
+    let lab = Lab::with_tiny_payload();
+    let prepared = prepared(&lab);
+    let whole = attempt(&lab, &prepared, Recorder::default(), false);
+    let calls = whole.door.recorder.calls;
+    assert!(calls.len() > 30, "{calls:#?}");
+    let named = calls.iter().position(|call| call.contains("mren"));
+    let named = named.expect("the boot file gets its name");
+    for (n, call) in calls.iter().enumerate().take(named + 1) {
+        let Attempt { result, door, .. } = attempt(&lab, &prepared, Recorder::failing_at(n), false);
+        let error = result.expect_err(call);
+        let trouble = code::find(&error).unwrap_or_else(|| panic!("{call}: no code: {error:#}"));
+        let wanted = if call.contains("mount ") {
+            Code::MountFailed
+        } else {
+            Code::ProgramFailed
+        };
+        assert_eq!(trouble.code, wanted, "{call}");
+        let reason = format!("told to fail at request {n}");
+        assert!(trouble.reason.ends_with(&reason), "{call}: {trouble}");
+        assert_undone(&door.recorder, call);
+        assert_not_bootable(&lab.disk());
+    }
+    // Behind it the disk boots, and there is nothing left to do but to give its loop device back.
+    assert_eq!(calls.len() - named, 2, "{calls:#?}");
+}
+
+/// Nothing is left but what could not be undone because that very request failed.
+fn assert_undone(recorder: &Recorder, failed: &str) {
+    let excused = |left: &Path| failed.ends_with(&left.display().to_string());
+    let mounted = &recorder.mounted;
+    assert!(
+        mounted.iter().all(|at| excused(at)),
+        "{failed}: {mounted:?}"
+    );
+    let loops = &recorder.loops;
+    assert!(
+        loops.iter().all(|node| excused(node)),
+        "{failed}: {loops:?}"
+    );
+
+    // The last mount is the first to go.
+    let (mut made, mut undone) = (Vec::new(), Vec::new());
+    for (index, call) in recorder.calls.iter().enumerate() {
+        let point = |rest: &'_ str| rest.split(' ').next().unwrap_or_default().to_owned();
+        if let Some(at) = call.strip_prefix("unmount ") {
+            undone.push(point(at));
+        } else if let Some((_, rest)) = call.split_once(" on ")
+            && recorder.fail_at != Some(index)
+        {
+            made.push(point(rest));
+        }
+    }
+    made.reverse();
+    assert_eq!(undone, made, "{failed}");
+}
+
+#[test]
+fn the_first_error_stays_the_first_when_cleaning_up_fails_too() {
+    let lab = Lab::with_tiny_payload();
+    let prepared = prepared(&lab);
+    let calls = attempt(&lab, &prepared, Recorder::default(), false)
+        .door
+        .recorder
+        .calls;
+    for word in ["run mk", "mount ", "run mcopy"] {
+        let n = calls
+            .iter()
+            .rposition(|call| call.starts_with(word))
+            .unwrap();
+        let Attempt { result, door, .. } = attempt(&lab, &prepared, Recorder::failing_at(n), true);
+        let error = result.unwrap_err();
+        let reason = &code::find(&error).unwrap().reason;
+        assert!(
+            reason.ends_with(&format!("told to fail at request {n}")),
+            "{word}: {reason}"
+        );
+        let whole = format!("{error:#}");
+        assert!(
+            whole.contains("and while undoing: LF-I0")
+                && whole.contains("told to fail at cleaning"),
+            "{whole}"
+        );
+        // It went on past every failure: all that was there was asked to go.
+        assert!(door.recorder.mounted.is_empty() && door.recorder.loops.is_empty());
+        assert_not_bootable(&lab.disk());
+    }
+}
