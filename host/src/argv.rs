@@ -2,9 +2,10 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::time::Duration;
 
 /// A program with its arguments: a list, never a line for a shell.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Argv {
     /// Name (looked up in a fixed `PATH`) or absolute path.
     pub program: OsString,
@@ -14,6 +15,10 @@ pub struct Argv {
     pub env: Vec<(OsString, OsString)>,
     /// Working directory; `None` for `/`.
     pub directory: Option<std::path::PathBuf>,
+    /// Standard input; `None` for none. Unlike an argument it is not to be seen in `/proc` and never printed.
+    pub stdin: Option<Vec<u8>>,
+    /// After this time the program and all that it started are killed; `None` to wait as long as it takes.
+    pub time_limit: Option<Duration>,
 }
 
 impl Argv {
@@ -24,6 +29,8 @@ impl Argv {
             args: Vec::new(),
             env: Vec::new(),
             directory: None,
+            stdin: None,
+            time_limit: None,
         }
     }
 
@@ -56,6 +63,34 @@ impl Argv {
         self.directory = Some(directory.into());
         self
     }
+
+    /// Gives the program these bytes to read.
+    #[must_use]
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = Some(bytes.into());
+        self
+    }
+
+    /// Sets the time after which the program is killed.
+    #[must_use]
+    pub fn time_limit(mut self, limit: Duration) -> Self {
+        self.time_limit = Some(limit);
+        self
+    }
+}
+
+impl fmt::Debug for Argv {
+    /// Without what the program reads: that may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Argv")
+            .field("program", &self.program)
+            .field("args", &self.args)
+            .field("env", &self.env)
+            .field("directory", &self.directory)
+            .field("stdin", &self.stdin.as_ref().map(Vec::len))
+            .field("time_limit", &self.time_limit)
+            .finish()
+    }
 }
 
 impl fmt::Display for Argv {
@@ -83,9 +118,11 @@ pub struct Output {
 pub struct CommandFailed {
     /// Name of the program.
     pub program: String,
-    /// In words: `exit status: 1`, `signal: 9 (SIGKILL)`.
+    /// In words: `exit status 1`, `ended by signal 9`, `killed after its 600 s`.
     pub status: String,
-    /// The last lines of what it wrote, standard error first.
+    /// It was killed because its time was up, so its status says nothing.
+    pub timed_out: bool,
+    /// The last lines of what it wrote: of its standard error if there is any, else of its standard output.
     pub tail: String,
 }
 
@@ -125,9 +162,20 @@ mod tests {
     fn a_failure_reads_as_one_sentence() {
         let failed = CommandFailed {
             program: "mke2fs".into(),
-            status: "exit status: 1".into(),
+            status: "exit status 1".into(),
+            timed_out: false,
             tail: "no room".into(),
         };
-        assert_eq!(failed.to_string(), "mke2fs: exit status: 1: no room");
+        assert_eq!(failed.to_string(), "mke2fs: exit status 1: no room");
+    }
+
+    #[test]
+    fn what_a_program_reads_is_never_printed() {
+        let argv = Argv::new("sh").arg("-s").stdin("TOKEN=abc curl");
+        for text in [argv.to_string(), format!("{argv:?}")] {
+            let bytes = format!("{:?}", b"TOKEN");
+            assert!(!text.contains("TOKEN"), "{text}");
+            assert!(!text.contains(bytes.trim_matches(['[', ']'])), "{text}");
+        }
     }
 }

@@ -9,6 +9,7 @@
 mod argv;
 pub mod files;
 mod linux;
+mod process;
 mod recorder;
 
 use std::path::{Path, PathBuf};
@@ -21,7 +22,8 @@ pub use recorder::Recorder;
 
 /// Everything Landfall asks of the machine beyond reading and writing files.
 pub trait Host {
-    /// Runs a program to its end. A non-zero exit is an error ([`CommandFailed`]) that carries the tail of its output.
+    /// Runs a program to its end, or to that of its time. A non-zero exit is an error ([`CommandFailed`]) that carries
+    /// the tail of its output. Processes that it leaves behind are not waited for.
     fn run(&mut self, argv: &Argv) -> Result<Output>;
 
     /// Mounts a file system. The target must exist.
