@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use sys_mount::{MountFlags, UnmountFlags};
 
-use crate::{Argv, Host, LoopRequest, Mount, Output, process};
+use crate::{Argv, CommandFailed, Host, LoopRequest, Mount, Output, process};
 
 /// The machine this program runs on.
 #[derive(Debug, Default, Clone, Copy)]
@@ -67,7 +67,14 @@ impl Host for Linux {
         if request.read_only {
             argv = argv.arg("--read-only");
         }
-        let said = self.run(&argv.arg(&request.file))?.stdout;
+        // Past the page cache of what lies beneath: what is read back through the loop must come from the disk. Some
+        // file systems and sector sizes refuse it; most kernels then fall back by themselves, losetup may not.
+        let direct = argv.clone().arg("--direct-io=on").arg(&request.file);
+        let said = match self.run(&direct) {
+            Err(error) if error.is::<CommandFailed>() => self.run(&argv.arg(&request.file))?,
+            result => result?,
+        };
+        let said = said.stdout;
         let device = PathBuf::from(said.trim());
         ensure!(
             device.is_absolute(),
@@ -80,5 +87,44 @@ impl Host for Linux {
     fn detach_loop(&mut self, device: &Path) -> Result<()> {
         self.run(&Argv::new("losetup").arg("--detach").arg(device))
             .map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attach(folder: &Path) -> (String, String) {
+        let file = tempfile::NamedTempFile::new_in(folder).unwrap();
+        file.as_file().set_len(8 << 20).unwrap();
+        let request = LoopRequest {
+            file: file.path().to_owned(),
+            offset: 1 << 20,
+            size: Some(1 << 20),
+            read_only: false,
+            sector_size: None,
+        };
+        let device = Linux.attach_loop(&request).unwrap();
+        let read = |name: &str| {
+            let folder = Path::new("/sys/class/block").join(device.file_name().unwrap());
+            std::fs::read_to_string(folder.join(name)).unwrap()
+        };
+        let facts = (read("loop/dio"), read("loop/offset"));
+        Linux.detach_loop(&device).unwrap();
+        facts
+    }
+
+    #[test]
+    fn root_a_loop_over_a_file_on_a_disk_bypasses_the_page_cache_beneath() {
+        // The folder of the build: a real file system, where /tmp may be memory.
+        let folder = std::env::current_exe().unwrap();
+        let (direct, offset) = attach(folder.parent().unwrap());
+        assert_eq!((direct.trim(), offset.trim()), ("1", "1048576"));
+    }
+
+    #[test]
+    fn root_a_loop_over_memory_is_attached_whether_or_not_it_can_be_direct() {
+        let (_, offset) = attach(Path::new("/dev/shm"));
+        assert_eq!(offset.trim(), "1048576");
     }
 }
