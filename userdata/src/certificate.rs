@@ -3,6 +3,10 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::finding::{Findings, Rule};
+use crate::key_path::KeyPath;
+use crate::tree::Node;
+
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
 /// First byte of every DER certificate: a SEQUENCE.
@@ -15,6 +19,29 @@ const PEM_WIDTH: usize = 64;
 pub(crate) struct Fault {
     pub(crate) reason: &'static str,
     pub(crate) advice: &'static str,
+}
+
+/// Reads a list of certificates as PEM; what is none is an error (rule U22).
+pub(crate) fn read_list(
+    node: &Node,
+    key: &str,
+    path: &KeyPath<'_>,
+    findings: &mut Findings,
+) -> Vec<String> {
+    let path = path.key(key);
+    let mut certificates = Vec::new();
+    let items = node.at(&[key]).map(Node::items).unwrap_or_default();
+    for (index, node) in items.iter().enumerate() {
+        let Some(text) = node.as_text() else { continue };
+        match to_pem(text) {
+            Ok(pem) => certificates.push(pem),
+            Err(Fault { reason, advice }) => {
+                let rule = Rule::CaCertificate;
+                findings.error(rule, node.position, path.item(index), reason, advice);
+            }
+        }
+    }
+    certificates
 }
 
 /// Gives one certificate, or a chain of them, as PEM. Its form is checked, not its signature or dates.

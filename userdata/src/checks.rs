@@ -2,7 +2,8 @@
 
 use crate::UserData;
 use crate::finding::{Finding, Findings, Position, Rule};
-use crate::schema::join;
+use crate::key_path::KeyPath;
+use crate::stages::is_stage;
 use crate::stylus::ManagementMode;
 use crate::tree::{Node, Value};
 
@@ -26,21 +27,39 @@ const EKS_LISTS: &[(&str, &[&str])] = &[
 /// Checks what a document must have to be the only one of its host: an overlay for a site may leave it out.
 pub fn check_complete(user_data: &UserData) -> Vec<Finding> {
     let mut findings = Findings::new(&user_data.name);
-    let site = &user_data.stylus.site;
-    if user_data.stylus.management_mode == ManagementMode::Local {
-        return Vec::new();
+    warn_of_no_user(user_data, &mut findings);
+    if user_data.stylus.management_mode == ManagementMode::Central {
+        check_registration(user_data, &mut findings);
     }
+    findings.finish()
+}
+
+/// Without a user and without a screen that can make one, nobody ever logs in (rule U33).
+fn warn_of_no_user(user_data: &UserData, findings: &mut Findings) {
+    let stylus = &user_data.stylus;
+    let in_stages = user_data.stages.iter().any(|(_, steps)| {
+        steps
+            .iter()
+            .any(|step| !step.users.is_empty() || !step.authorized_keys.is_empty())
+    });
+    let anybody = in_stages || !user_data.users.is_empty() || !stylus.site.users.is_empty();
+    if stylus.disable_tui && !anybody {
+        let at = key_position(&user_data.document, &["stylus", "disableTui"]);
+        let reason = "there is no user, and the screen that could make one is disabled";
+        let advice = "add a user under `stages.initramfs`, or remove `disableTui`";
+        findings.warning(Rule::NoUser, at, "stylus.disableTui", reason, advice);
+    }
+}
+
+/// What a host needs to find Palette and to be let in (rules U10, U11, U13 and U15).
+fn check_registration(user_data: &UserData, findings: &mut Findings) {
+    let site = &user_data.stylus.site;
     let at = key_position(&user_data.document, &["stylus", "site"]);
     let path = "stylus.site";
     if site.palette_endpoint.is_none() {
         let reason = "there is no `paletteEndpoint`, so the host cannot find Palette";
-        findings.error(
-            Rule::NoEndpoint,
-            at,
-            path,
-            reason,
-            "write `paletteEndpoint: api.spectrocloud.com`",
-        );
+        let advice = "write `paletteEndpoint: api.spectrocloud.com`";
+        findings.error(Rule::NoEndpoint, at, path, reason, advice);
     }
     if site.edge_host_token.is_none() && site.registration_url.is_none() {
         let reason = "there is neither `edgeHostToken` nor `registrationURL`; the host waits until somebody adds it by its ID";
@@ -53,22 +72,35 @@ pub fn check_complete(user_data: &UserData) -> Vec<Finding> {
     }
     if site.project_uid.is_some() && site.project_name.is_some() {
         let at = key_position(&user_data.document, &["stylus", "site", "projectName"]);
-        let reason = "`projectUid` is given as well";
-        findings.warning(
-            Rule::TwoProjects,
-            at,
-            "stylus.site.projectName",
-            reason,
-            "keep `projectUid`",
-        );
+        let (reason, advice) = ("`projectUid` is given as well", "keep `projectUid`");
+        let path = "stylus.site.projectName";
+        findings.warning(Rule::TwoProjects, at, path, reason, advice);
     }
-    findings.finish()
 }
 
-/// Checks the document against the profile `eks-hybrid` (rules U09 and U23).
+/// EKS Hybrid Nodes wants an address that stays. A document that lists its interfaces has said that none has one; one
+/// that lists none has left it to the network, where a reservation may do the same (rule U21).
+fn warn_of_no_static_address(user_data: &UserData, findings: &mut Findings) {
+    let network = &user_data.stylus.site.network;
+    let mut interfaces = network
+        .interfaces
+        .values()
+        .chain(&network.unnamed)
+        .peekable();
+    if interfaces.peek().is_some() && !interfaces.any(|interface| interface.is_static) {
+        let keys = ["stylus", "site", "network", "interfaces"];
+        let at = key_position(&user_data.document, &keys);
+        let reason = "no interface has a static address, and EKS Hybrid Nodes needs one that stays";
+        let advice = "write `type: static` for one of them, or reserve an address by DHCP";
+        findings.warning(Rule::NoStaticAddress, at, keys.join("."), reason, advice);
+    }
+}
+
+/// Checks the document against the profile `eks-hybrid` (rules U09, U21 and U23).
 pub fn check_eks(user_data: &UserData) -> Vec<Finding> {
     let mut findings = Findings::new(&user_data.name);
     let document = &user_data.document;
+    warn_of_no_static_address(user_data, &mut findings);
     if user_data.stylus.management_mode != ManagementMode::Central {
         let at = key_position(document, &["stylus", "managementMode"]);
         let reason = "EKS Hybrid Nodes needs a host that Palette manages";
@@ -94,7 +126,7 @@ pub fn check_eks(user_data: &UserData) -> Vec<Finding> {
             findings.error(
                 Rule::EksHybrid,
                 at,
-                &join("install", key),
+                KeyPath::top("install").key(key),
                 &reason,
                 &format!("add `- {item}`"),
             );
@@ -118,30 +150,35 @@ fn key_position(document: &Node, path: &[&str]) -> Position {
 /// Warns about values that still have a placeholder of the documentation in them (rule U34).
 ///
 /// The content of files is left out: markup looks the same.
-pub(crate) fn warn_of_placeholders(document: &Node, findings: &mut Findings) {
-    let mut open = vec![(document, String::new())];
-    while let Some((node, path)) = open.pop() {
-        match &node.value {
-            // The placeholder is not repeated: the value may be a password after all.
-            Value::Text(text) if has_placeholder(&text.text) => {
-                let reason = "a placeholder in angle brackets was not replaced";
-                let advice = "write the real value";
-                findings.warning(Rule::Placeholder, node.position, &path, reason, advice);
-            }
-            Value::List(items) => {
-                open.extend(
-                    items
-                        .iter()
-                        .enumerate()
-                        .map(|(index, item)| (item, format!("{path}[{index}]"))),
-                );
-            }
-            Value::Map(entries) => {
-                let kept = entries.iter().filter(|entry| entry.key != "content");
-                open.extend(kept.map(|entry| (&entry.node, join(&path, &entry.key))));
-            }
-            _ => {}
+pub(crate) fn warn_of_placeholders(node: &Node, path: &KeyPath<'_>, findings: &mut Findings) {
+    match &node.value {
+        // The placeholder is not repeated: the value may be a password after all.
+        Value::Text(text) if has_placeholder(&text.text) => {
+            let reason = "a placeholder in angle brackets was not replaced";
+            let advice = "write the real value";
+            findings.warning(Rule::Placeholder, node.position, path, reason, advice);
         }
+        Value::List(items) => {
+            for (index, item) in items.iter().enumerate() {
+                warn_of_placeholders(item, &path.item(index), findings);
+            }
+        }
+        Value::Map(entries) => {
+            for entry in entries.iter().filter(|entry| entry.key != "content") {
+                warn_of_placeholders(&entry.node, &path.key(&entry.key), findings);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Warns about stages that stand at the start of a line, where no program looks for them (rule U07).
+pub(crate) fn warn_of_stages_at_top(document: &Node, findings: &mut Findings) {
+    let entries = document.entries().iter();
+    for entry in entries.filter(|entry| is_stage(&entry.key)) {
+        let reason = "this is a stage, but no program looks for stages here";
+        let advice = "move it under `stages:`, indented by two blanks";
+        findings.warning(Rule::Misplaced, entry.position, &entry.key, reason, advice);
     }
 }
 

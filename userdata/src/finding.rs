@@ -85,12 +85,22 @@ rules! {
     Endpoint = "U12",
     /// There is a token, but no project.
     NoProject = "U13",
+    /// `projectUid` is not an id of a project.
+    ProjectUid = "U14",
     /// Both `projectUid` and `projectName` are given.
     TwoProjects = "U15",
     /// The edge host ID cannot be used.
     HostId = "U16",
     /// The prefix of a generated ID has other characters than letters, digits and dashes.
     Prefix = "U17",
+    /// An item of `deviceUIDPaths` has no file, or its expression is not RE2.
+    DeviceUid = "U18",
+    /// A static interface lacks its address, prefix length or gateway, or the gateway is elsewhere.
+    StaticInterface = "U19",
+    /// An address, a network or a URL under `network` is not one.
+    Network = "U20",
+    /// No interface has a static address.
+    NoStaticAddress = "U21",
     /// A CA certificate is neither PEM nor base64 of one.
     CaCertificate = "U22",
     /// A list item that EKS Hybrid Nodes needs is missing.
@@ -99,7 +109,9 @@ rules! {
     Path = "U24",
     /// `poweroff` and `reboot` are both true.
     PowerOffAndReboot = "U25",
-    /// An extra partition has no name.
+    /// The host reboots after the installation, with the medium perhaps still in it.
+    RebootLoop = "U26",
+    /// An extra partition has no name, or the last one will be larger than its size.
     ExtraPartition = "U27",
     /// `install.device` names no disk.
     Device = "U28",
@@ -109,6 +121,10 @@ rules! {
     Legacy = "U30",
     /// `registrationURL` is not an http or https address.
     RegistrationUrl = "U31",
+    /// One registry and several registries are given.
+    TwoRegistries = "U32",
+    /// Nobody can log in.
+    NoUser = "U33",
     /// A `<placeholder>` was left in a value.
     Placeholder = "U34",
     /// The text is too large, too deep, not UTF-8, or more than one document.
@@ -211,18 +227,35 @@ fn part(text: &str) -> String {
     }
 }
 
+/// How much of what is doubtful is an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tolerance {
+    /// All of it: somebody is there to mend the document.
+    Strict,
+    /// Unknown keys are only warned about: the document may be for a newer version.
+    UnknownKeys,
+    /// Nobody is there, and what can run has to run: neither unknown nor refused keys take their step with them.
+    AtBoot,
+}
+
 /// Collects the findings of one document.
 #[derive(Debug)]
 pub(crate) struct Findings {
     file: String,
+    tolerance: Tolerance,
     found: Vec<Finding>,
     errors: usize,
 }
 
 impl Findings {
     pub(crate) fn new(file: &str) -> Self {
+        Self::tolerating(file, Tolerance::Strict)
+    }
+
+    pub(crate) fn tolerating(file: &str, tolerance: Tolerance) -> Self {
         Self {
             file: printable(file),
+            tolerance,
             found: Vec::new(),
             errors: 0,
         }
@@ -233,7 +266,7 @@ impl Findings {
         severity: Severity,
         rule: Rule,
         position: Position,
-        path: &str,
+        path: &dyn fmt::Display,
         reason: &str,
         advice: &str,
     ) {
@@ -248,7 +281,7 @@ impl Findings {
             position,
             severity,
             rule,
-            path: part(path),
+            path: part(&path.to_string()),
             reason: part(reason),
             advice: (!advice.is_empty()).then(|| part(advice)),
         });
@@ -258,33 +291,64 @@ impl Findings {
         &mut self,
         rule: Rule,
         position: Position,
-        path: &str,
+        path: impl fmt::Display,
         reason: &str,
         advice: &str,
     ) {
-        self.add(Severity::Error, rule, position, path, reason, advice);
+        self.add(Severity::Error, rule, position, &path, reason, advice);
+    }
+
+    /// A key that no table has, in a mapping that allows no other (rule U08).
+    pub(crate) fn unknown_key(
+        &mut self,
+        position: Position,
+        path: impl fmt::Display,
+        reason: &str,
+        advice: &str,
+    ) {
+        let severity = match self.tolerance {
+            Tolerance::Strict => Severity::Error,
+            Tolerance::UnknownKeys | Tolerance::AtBoot => Severity::Warning,
+        };
+        self.add(severity, Rule::UnknownKey, position, &path, reason, advice);
+    }
+
+    /// A key that is never carried out: an error, unless the document is read at boot.
+    pub(crate) fn refusal(
+        &mut self,
+        rule: Rule,
+        position: Position,
+        path: impl fmt::Display,
+        reason: &str,
+        advice: &str,
+    ) {
+        let severity = match self.tolerance {
+            Tolerance::AtBoot => Severity::Warning,
+            Tolerance::Strict | Tolerance::UnknownKeys => Severity::Error,
+        };
+        self.add(severity, rule, position, &path, reason, advice);
     }
 
     pub(crate) fn warning(
         &mut self,
         rule: Rule,
         position: Position,
-        path: &str,
+        path: impl fmt::Display,
         reason: &str,
         advice: &str,
     ) {
-        self.add(Severity::Warning, rule, position, path, reason, advice);
+        self.add(Severity::Warning, rule, position, &path, reason, advice);
     }
 
     pub(crate) fn info(
         &mut self,
         rule: Rule,
         position: Position,
-        path: &str,
+        path: impl fmt::Display,
         reason: &str,
         advice: &str,
     ) {
-        self.add(Severity::Info, rule, position, path, reason, advice);
+        self.add(Severity::Info, rule, position, &path, reason, advice);
     }
 
     /// How many errors there are; compared before and after a part, it tells whether that part is usable.

@@ -5,85 +5,150 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::finding::{Findings, Rule};
+use crate::key_path::KeyPath;
 use crate::place::{check_mount_path, path_fault};
-use crate::schema::{Schema, Shape, Unknown, field, not_carried_out};
+use crate::schema::{Schema, Shape, field, not_carried_out, strict};
 use crate::tree::Node;
 
 /// `install`.
-pub(crate) static INSTALL: Schema = Schema {
-    fields: &[&[
-        field("auto", Shape::Bool),
-        field("device", Shape::Text),
-        field("reboot", Shape::Bool),
-        field("poweroff", Shape::Bool),
-        field("nousers", Shape::Bool),
-        field("bind_mounts", Shape::Texts),
-        field("ephemeral_mounts", Shape::Texts),
-        field("extra-dirs-rootfs", Shape::Texts),
-        field("partitions", Shape::Object(&PARTITIONS)),
-        field("extra-partitions", Shape::Objects(&EXTRA_PARTITION)),
-        field("grub_options", Shape::Scalars),
-        not_carried_out("source", Shape::Text),
-        field("no-format", Shape::Bool),
-        not_carried_out("force", Shape::Bool),
-        not_carried_out("env", Shape::Any),
-        not_carried_out("grub-entry-name", Shape::Text),
-        not_carried_out("bundles", Shape::Any),
-        field("encrypted_partitions", Shape::Texts),
-        not_carried_out("skip_copy_kcrypt_plugin", Shape::Bool),
-        not_carried_out("system", Shape::Any),
-        not_carried_out("recovery-system", Shape::Any),
-        not_carried_out("passive", Shape::Any),
-        not_carried_out("ssh_hardening", Shape::Bool),
-        not_carried_out("allow-insecure-registries", Shape::Bool),
-        not_carried_out("firmware", Shape::Text),
-        not_carried_out("part-table", Shape::Text),
-        not_carried_out("cloud-init", Shape::Any),
-        not_carried_out("iso", Shape::Text),
-        not_carried_out("tty", Shape::Text),
-        not_carried_out("skip-entries", Shape::Any),
-    ]],
-    misplaced: &[],
-    unknown: Unknown::Refused,
-};
+pub(crate) static INSTALL: Schema = strict(&[&[
+    field("auto", Shape::Bool, "Install without asking."),
+    field(
+        "device",
+        Shape::Text,
+        "The disk: `auto`, or a path such as `/dev/disk/by-id/nvme-x`.",
+    ),
+    field(
+        "reboot",
+        Shape::Bool,
+        "The host starts again after the installation.",
+    ),
+    field(
+        "poweroff",
+        Shape::Bool,
+        "The host is switched off after the installation; takes precedence over `reboot`.",
+    ),
+    field("nousers", Shape::Bool, "No administrator is wanted."),
+    field(
+        "bind_mounts",
+        Shape::Texts,
+        "Directories that persist; each is mounted from the persistent partition.",
+    ),
+    field(
+        "ephemeral_mounts",
+        Shape::Texts,
+        "Directories that can be written to and are empty after each start.",
+    ),
+    field(
+        "extra-dirs-rootfs",
+        Shape::Texts,
+        "Directories that are made in the read-only root.",
+    ),
+    field(
+        "partitions",
+        Shape::Object(&PARTITIONS),
+        "Sizes of partitions.",
+    ),
+    field(
+        "extra-partitions",
+        Shape::Objects(&EXTRA_PARTITION),
+        "More partitions, behind the others; the last one takes the rest of the disk.",
+    ),
+    field(
+        "grub_options",
+        Shape::Scalars,
+        "Variables of the boot menu, such as `extra_cmdline`.",
+    ),
+    not_carried_out("source", Shape::Text, "Another image to install."),
+    field("no-format", Shape::Bool, "Existing partitions are used."),
+    not_carried_out(
+        "force",
+        Shape::Bool,
+        "With `no-format`: installs over a running system.",
+    ),
+    not_carried_out("env", Shape::Any, "Environment of the installer."),
+    not_carried_out("grub-entry-name", Shape::Text, "Title in the boot menu."),
+    not_carried_out(
+        "bundles",
+        Shape::Any,
+        "Bundles that are unpacked after the installation.",
+    ),
+    field(
+        "encrypted_partitions",
+        Shape::Texts,
+        "Labels of filesystems that are encrypted.",
+    ),
+    not_carried_out(
+        "skip_copy_kcrypt_plugin",
+        Shape::Bool,
+        "Kept for other programs.",
+    ),
+    not_carried_out("system", Shape::Any, "The image of the system."),
+    not_carried_out(
+        "recovery-system",
+        Shape::Any,
+        "The image of the recovery system.",
+    ),
+    not_carried_out("passive", Shape::Any, "The image of the second slot."),
+    not_carried_out("ssh_hardening", Shape::Bool, "SSH takes keys only."),
+    not_carried_out(
+        "allow-insecure-registries",
+        Shape::Bool,
+        "Certificates of registries are not verified.",
+    ),
+    not_carried_out("firmware", Shape::Text, "`efi` or `bios`."),
+    not_carried_out("part-table", Shape::Text, "`gpt`."),
+    not_carried_out("cloud-init", Shape::Any, "More files for `/oem`."),
+    not_carried_out("iso", Shape::Text, "Another medium to install from."),
+    not_carried_out("tty", Shape::Text, "The console of the installer."),
+    not_carried_out("skip-entries", Shape::Any, "Kept for other programs."),
+]]);
 
-static PARTITIONS: Schema = Schema {
-    fields: &[&[
-        field("oem", Shape::Object(&PARTITION)),
-        field("recovery", Shape::Object(&PARTITION)),
-        field("state", Shape::Object(&PARTITION)),
-        field("persistent", Shape::Object(&PARTITION)),
-        field("efi", Shape::Object(&PARTITION)),
-    ]],
-    misplaced: &[],
-    unknown: Unknown::Refused,
-};
+static PARTITIONS: Schema = strict(&[&[
+    field(
+        "oem",
+        Shape::Object(&PARTITION),
+        "The partition of the configuration.",
+    ),
+    field(
+        "recovery",
+        Shape::Object(&PARTITION),
+        "The partition of the recovery system.",
+    ),
+    field(
+        "state",
+        Shape::Object(&PARTITION),
+        "The partition of the two slots.",
+    ),
+    field(
+        "persistent",
+        Shape::Object(&PARTITION),
+        "The partition of the data; size 0 is the rest of the disk.",
+    ),
+    field(
+        "efi",
+        Shape::Object(&PARTITION),
+        "The partition of the boot loader.",
+    ),
+]]);
 
 /// Only `size` has an effect, in Kairos as here; names and labels are the contract of the disk.
-static PARTITION: Schema = Schema {
-    fields: &[&[
-        field("size", Shape::Count),
-        field("fs", Shape::Text),
-        not_carried_out("name", Shape::Text),
-        not_carried_out("partition_label", Shape::Text),
-        not_carried_out("label", Shape::Text),
-        not_carried_out("flags", Shape::Any),
-        not_carried_out("uuid", Shape::Text),
-    ]],
-    misplaced: &[],
-    unknown: Unknown::Refused,
-};
+static PARTITION: Schema = strict(&[&[
+    field("size", Shape::Count, "Size in MiB."),
+    field("fs", Shape::Text, "The filesystem."),
+    not_carried_out("name", Shape::Text, "Name of the partition."),
+    not_carried_out("partition_label", Shape::Text, "Name of the partition."),
+    not_carried_out("label", Shape::Text, "Label of the filesystem."),
+    not_carried_out("flags", Shape::Any, "Flags of the partition."),
+    not_carried_out("uuid", Shape::Text, "Id of the partition."),
+]]);
 
-static EXTRA_PARTITION: Schema = Schema {
-    fields: &[&[
-        field("name", Shape::Text),
-        field("label", Shape::Text),
-        field("size", Shape::Count),
-        field("fs", Shape::Text),
-    ]],
-    misplaced: &[],
-    unknown: Unknown::Refused,
-};
+static EXTRA_PARTITION: Schema = strict(&[&[
+    field("name", Shape::Text, "Name of the partition."),
+    field("label", Shape::Text, "Label of the filesystem."),
+    field("size", Shape::Count, "Size in MiB."),
+    field("fs", Shape::Text, "The filesystem."),
+]]);
 
 /// What the installer is told.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -180,18 +245,8 @@ pub struct ExtraPartition {
 
 /// Reads `install`; its form was checked before.
 pub(crate) fn read(node: &Node, findings: &mut Findings) -> Install {
-    for key in ["bind_mounts", "ephemeral_mounts", "extra-dirs-rootfs"] {
-        for (index, item) in node
-            .at(&[key])
-            .map(Node::items)
-            .unwrap_or_default()
-            .iter()
-            .enumerate()
-        {
-            check_mount_path(item, &format!("install.{key}[{index}]"), findings);
-        }
-    }
-    warn_of_both(node, findings);
+    check_mounts(node, findings);
+    warn_of_the_end(node, findings);
     refuse_unsafe(node, findings);
     let size = |role: &str| {
         node.at(&["partitions", role])
@@ -218,21 +273,36 @@ pub(crate) fn read(node: &Node, findings: &mut Findings) -> Install {
     }
 }
 
-fn warn_of_both(node: &Node, findings: &mut Findings) {
-    if let (true, true, Some(entry)) = (
-        node.flag("poweroff"),
-        node.flag("reboot"),
-        node.entry("reboot"),
-    ) {
-        let reason = "`poweroff` is true as well and takes precedence";
-        findings.warning(
-            Rule::PowerOffAndReboot,
-            entry.position,
-            "install.reboot",
-            reason,
-            "remove one of the two",
-        );
+fn check_mounts(node: &Node, findings: &mut Findings) {
+    let install = KeyPath::top("install");
+    for key in ["bind_mounts", "ephemeral_mounts", "extra-dirs-rootfs"] {
+        let path = install.key(key);
+        let items = node.at(&[key]).map(Node::items).unwrap_or_default();
+        for (index, item) in items.iter().enumerate() {
+            check_mount_path(item, &path.item(index), findings);
+        }
     }
+}
+
+/// What can go wrong when the installation is complete (rules U25 and U26).
+fn warn_of_the_end(node: &Node, findings: &mut Findings) {
+    let (true, Some(entry)) = (node.flag("reboot"), node.entry("reboot")) else {
+        return;
+    };
+    let (rule, reason, advice) = if node.flag("poweroff") {
+        (
+            Rule::PowerOffAndReboot,
+            "`poweroff` is true as well and takes precedence",
+            "remove one of the two",
+        )
+    } else {
+        (
+            Rule::RebootLoop,
+            "a host that starts from the medium again would install again",
+            "remove the medium after the installation, or let the firmware try the disk first",
+        )
+    };
+    findings.warning(rule, entry.position, "install.reboot", reason, advice);
 }
 
 /// Keys that are valid but not carried out, where going on without them would destroy or expose data (rule U36).
@@ -242,7 +312,7 @@ fn refuse_unsafe(node: &Node, findings: &mut Findings) {
             findings.error(
                 Rule::NotCarriedOut,
                 entry.position,
-                &format!("install.{key}"),
+                format!("install.{key}"),
                 reason,
                 "remove it",
             );
@@ -310,21 +380,24 @@ fn read_extra_partitions(node: &Node, findings: &mut Findings) -> Vec<ExtraParti
         .unwrap_or_default();
     let mut partitions = Vec::new();
     for (index, item) in items.iter().enumerate() {
+        let path = format!("install.extra-partitions[{index}]");
         let Some(name) = item.text_at("name") else {
-            let path = format!("install.extra-partitions[{index}]");
-            findings.error(
-                Rule::ExtraPartition,
-                item.position,
-                &path,
-                "the partition has no name",
-                "write `name: ...`",
-            );
+            let (reason, advice) = ("the partition has no name", "write `name: ...`");
+            findings.error(Rule::ExtraPartition, item.position, path, reason, advice);
             continue;
         };
+        let size = item.count_at("size").unwrap_or_default();
+        let is_last = index.saturating_add(1) == items.len();
+        if let (true, true, Some(entry)) = (is_last, size > 0, item.entry("size")) {
+            let reason = "this is the last partition, which also takes what is left of the disk";
+            let advice = "write `size: 0`, or add a last partition that may grow";
+            let path = format!("{path}.size");
+            findings.warning(Rule::ExtraPartition, entry.position, path, reason, advice);
+        }
         partitions.push(ExtraPartition {
             name,
             label: item.text_at("label"),
-            size: item.count_at("size").unwrap_or_default(),
+            size,
             fs: item.text_at("fs"),
         });
     }
@@ -353,7 +426,7 @@ fn read_grub_options(node: &Node, findings: &mut Findings) -> BTreeMap<String, S
             findings.error(
                 Rule::Name,
                 entry.position,
-                &format!("install.grub_options.{}", entry.key),
+                format!("install.grub_options.{}", entry.key),
                 reason,
                 advice,
             );

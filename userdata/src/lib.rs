@@ -12,7 +12,9 @@ mod checks;
 mod finding;
 mod hint;
 mod install;
+mod key_path;
 mod oem;
+mod pattern;
 mod place;
 mod reader;
 mod render;
@@ -30,50 +32,95 @@ pub use install::{Afterwards, Device, ExtraPartition, Install, PartitionSizes};
 pub use oem::custom_mounts_document;
 pub use render::render;
 pub use secret::{MASK, Secret};
-pub use stages::{Directory, Encoding, File, Stages, Step, User, is_hashed};
-pub use stylus::{Endpoint, HostId, Interface, ManagementMode, Network, Site, Stylus};
+pub use stages::{
+    AddPartition, Conditions, Datasource, Directory, Dns, Download, Encoding, Entity, File, Layout,
+    LayoutDevice, Override, Stages, Step, Systemctl, User, is_hashed,
+};
+pub use stylus::{
+    DeviceUidPath, Endpoint, ExternalRegistries, HostId, Interface, LocalUi, ManagementMode,
+    Network, Registry, Site, Stylus, TagsFromFile, TagsFromScript, Webhook,
+};
 pub use text::MAX_BYTES;
 
 use serde::Serialize;
 
-use crate::finding::Findings;
+use crate::finding::{Findings, Tolerance};
+use crate::key_path::KeyPath;
 use crate::schema::{Schema, Shape, Unknown, field, not_carried_out};
 use crate::tree::{Node, Value};
 
+const UNDER_INSTALL: &str = "move it under `install:`";
+
 /// The top level (`reference/palette.md` 1.2): other programs may have keys of their own here.
 static TOP: Schema = Schema {
-    fields: &[&[
-        field("stylus", Shape::Object(&stylus::STYLUS)),
-        field("install", Shape::Object(&install::INSTALL)),
-        field("stages", Shape::Any),
-        field("users", Shape::Any),
-        not_carried_out("ssh_authorized_keys", Shape::Any),
-        not_carried_out("write_files", Shape::Any),
-        not_carried_out("runcmd", Shape::Any),
-        not_carried_out("hostname", Shape::Any),
-        not_carried_out("growpart", Shape::Any),
-        not_carried_out("config_url", Shape::Any),
-        not_carried_out("bundles", Shape::Any),
-        field("name", Shape::Any),
-        field("reset", Shape::Any),
-        field("upgrade", Shape::Any),
-        field("grub_options", Shape::Any),
-        field("env", Shape::Any),
-        field("options", Shape::Any),
-        field("debug", Shape::Any),
-        field("strict", Shape::Any),
-        field("eject-cd", Shape::Any),
-        field("fail_on_bundles_errors", Shape::Any),
-        field("cloud-init-paths", Shape::Any),
-    ]],
+    fields: &[
+        &[
+            field(
+                "stylus",
+                Shape::Object(&stylus::STYLUS),
+                "What the Palette agent and the registration read.",
+            ),
+            field(
+                "install",
+                Shape::Object(&install::INSTALL),
+                "What the installer reads.",
+            ),
+            field(
+                "stages",
+                Shape::Any,
+                "What the host does at the points of its life: lists of steps by stage.",
+            ),
+            field("users", Shape::Any, "Users, as cloud-init lists them."),
+        ],
+        stages::CLOUD_INIT,
+        &[
+            not_carried_out("config_url", Shape::Any, "Where more user-data is fetched."),
+            not_carried_out("bundles", Shape::Any, "Bundles that are unpacked."),
+        ],
+        PASSED_ON,
+    ],
     misplaced: &[
         ("site", "move it under `stylus:`"),
         ("siteNetwork", "write it as `network` under `stylus.site`"),
-        ("reboot", "move it under `install:`"),
-        ("poweroff", "move it under `install:`"),
+        ("reboot", UNDER_INSTALL),
+        ("poweroff", UNDER_INSTALL),
+        (
+            "EnableUserdataForm",
+            "write `featureGate: UserDataForm` under `stylus`",
+        ),
     ],
     unknown: Unknown::Kept,
 };
+
+/// Keys of Kairos that are kept for its tools (`reference/kairos.md` 1.1).
+const PASSED_ON: &[schema::Field] = &[
+    kept("name"),
+    kept("reset"),
+    kept("upgrade"),
+    kept("grub_options"),
+    kept("env"),
+    kept("options"),
+    kept("debug"),
+    kept("strict"),
+    kept("eject-cd"),
+    kept("fail_on_bundles_errors"),
+    kept("cloud-init-paths"),
+    kept("cosign"),
+    kept("cosign-key"),
+    kept("verify"),
+    kept("arch"),
+    kept("squash-compression"),
+    kept("squash-no-compression"),
+    kept("uki-max-entries"),
+    kept("bind-pcrs"),
+    kept("bind-public-pcrs"),
+    kept("logs"),
+    kept("providers"),
+];
+
+const fn kept(name: &'static str) -> schema::Field {
+    field(name, Shape::Any, "Kept for the tools of Kairos.")
+}
 
 /// What [`parse`] gives.
 #[derive(Debug, Clone)]
@@ -96,9 +143,9 @@ pub struct UserData {
     pub stylus: Stylus,
     /// `install`.
     pub install: Install,
-    /// `stages`, without the top-level `users`.
+    /// `stages`, behind the steps that cloud-init's own keys become, such as `users` in `boot`.
     pub stages: Stages,
-    /// Top-level `users`; at boot [`parse_stage_file`] makes a step of `boot` of them.
+    /// Top-level `users`, which are also in [`UserData::stages`].
     pub users: Vec<User>,
     #[serde(skip)]
     pub(crate) document: Node,
@@ -110,7 +157,17 @@ pub struct UserData {
 /// ends there. Text over [`MAX_BYTES`], that is not UTF-8, or that has control characters is refused before it is
 /// parsed; the memory stays within some tens of MiB whatever the text is.
 pub fn parse(name: &str, bytes: &[u8]) -> Parsed {
-    let mut findings = Findings::new(name);
+    parse_tolerating(name, bytes, Tolerance::Strict)
+}
+
+/// Reads one user-data document as [`parse`] does, but only warns about keys that it does not know (rule U08), as a
+/// document for a newer version has them.
+pub fn parse_leniently(name: &str, bytes: &[u8]) -> Parsed {
+    parse_tolerating(name, bytes, Tolerance::UnknownKeys)
+}
+
+fn parse_tolerating(name: &str, bytes: &[u8], tolerance: Tolerance) -> Parsed {
+    let mut findings = Findings::tolerating(name, tolerance);
     let user_data = read(name, bytes, &mut findings);
     let accepted = findings.errors() == 0;
     Parsed {
@@ -135,8 +192,9 @@ fn read(name: &str, bytes: &[u8], findings: &mut Findings) -> Option<UserData> {
         }
         return None;
     };
-    schema::check_object(&document, &TOP, "", findings);
-    checks::warn_of_placeholders(&document, findings);
+    schema::check_object(&document, &TOP, &KeyPath::ROOT, findings);
+    checks::warn_of_placeholders(&document, &KeyPath::ROOT, findings);
+    checks::warn_of_stages_at_top(&document, findings);
     let stylus = document
         .at(&["stylus"])
         .map(|node| stylus::read(node, findings));
@@ -155,13 +213,15 @@ fn read(name: &str, bytes: &[u8], findings: &mut Findings) -> Option<UserData> {
 }
 
 fn read_stages(document: &Node, findings: &mut Findings) -> (Stages, Vec<User>) {
-    let stages = document
-        .at(&["stages"])
-        .map(|node| stages::read(node, "stages", findings));
     let users = document
         .at(&["users"])
-        .map(|node| stages::read_listed(node, findings));
-    (stages.unwrap_or_default(), users.unwrap_or_default())
+        .map(|node| stages::read_listed(node, findings))
+        .unwrap_or_default();
+    let mut steps = stages::read_cloud_init(document, &users, findings);
+    if let Some(node) = document.at(&["stages"]) {
+        steps.append(stages::read(node, &KeyPath::top("stages"), findings));
+    }
+    (steps, users)
 }
 
 /// What [`parse_stage_file`] gives.
@@ -177,10 +237,10 @@ pub struct StageFile {
 ///
 /// It never fails: a file that is not YAML has no stages, a step with an error is left out, and the findings say so,
 /// because one broken step must not take the host's login or network with it. No header is asked for, and keys
-/// other than `stages` and `users` are not looked at. Top-level `users` become one step at the end of `boot`, as in
+/// other than `stages` and those of cloud-init are not looked at; the latter become steps before the others, as in
 /// Kairos.
 pub fn parse_stage_file(name: &str, bytes: &[u8]) -> StageFile {
-    let mut findings = Findings::new(name);
+    let mut findings = Findings::tolerating(name, Tolerance::AtBoot);
     let stages = read_stage_file(bytes, &mut findings);
     StageFile {
         findings: findings.finish(),
@@ -192,18 +252,8 @@ fn read_stage_file(bytes: &[u8], findings: &mut Findings) -> Option<Stages> {
     let text = text::without_bom(text::decode(bytes, findings)?);
     let document = reader::read(text, findings)?;
     if !matches!(document.value, Value::Map(_) | Value::Null) {
-        schema::wrong_type(&document, "a mapping", "", findings);
+        schema::wrong_type(&document, "a mapping", &KeyPath::ROOT, findings);
     }
-    let (mut stages, users) = read_stages(&document, findings);
-    if !users.is_empty() {
-        stages.push(
-            "boot",
-            Step {
-                name: Some("users".to_owned()),
-                users,
-                ..Step::default()
-            },
-        );
-    }
-    Some(stages)
+    stages::check_cloud_init(&document, findings);
+    Some(read_stages(&document, findings).0)
 }

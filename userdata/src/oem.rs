@@ -21,9 +21,13 @@ impl UserData {
             }
         }
         if let Some(users) = entry_mut(&mut document, "users") {
-            for user in items_mut(&mut users.node) {
-                hash_password(user, hash);
-            }
+            hash_users(&mut users.node, hash);
+        }
+        if let Some(users) = entry_mut(&mut document, "stylus")
+            .and_then(|stylus| entry_mut(&mut stylus.node, "site"))
+            .and_then(|site| entry_mut(&mut site.node, "users"))
+        {
+            hash_users(&mut users.node, hash);
         }
         format!("{HEADER}\n{}", to_yaml(&document))
     }
@@ -46,22 +50,41 @@ fn rewrite_stage(stage: &mut Node, hash: &mut dyn FnMut(&str) -> String) {
     }
     for step in items_mut(stage) {
         if let Some(users) = entry_mut(step, "users") {
-            for user in entries_mut(&mut users.node) {
-                hash_password(&mut user.node, hash);
-            }
+            hash_users(&mut users.node, hash);
         }
     }
 }
 
+/// Hashes the passwords of users in a list, or in a mapping by name.
+fn hash_users(users: &mut Node, hash: &mut dyn FnMut(&str) -> String) {
+    for user in items_mut(users) {
+        hash_password(user, hash);
+    }
+    for entry in entries_mut(users) {
+        hash_password(&mut entry.node, hash);
+    }
+}
+
+/// Leaves `passwd` with a hash. `plain_text_passwd` becomes `passwd`: under its own name a hash would be the password.
 fn hash_password(user: &mut Node, hash: &mut dyn FnMut(&str) -> String) {
-    let Some(entry) = entry_mut(user, "passwd") else {
+    let decided = ["passwd", "hashed_passwd"]
+        .iter()
+        .any(|key| user.entry(key).is_some());
+    if let Value::Map(entries) = &mut user.value {
+        entries.retain(|entry| !decided || entry.key != "plain_text_passwd");
+    }
+    for key in ["passwd", "plain_text_passwd"] {
+        let Some(entry) = entry_mut(user, key) else {
+            continue;
+        };
+        "passwd".clone_into(&mut entry.key);
+        if let Value::Text(Text { text, plain }) = &mut entry.node.value
+            && !is_hashed(text)
+        {
+            *text = hash(text);
+            *plain = false;
+        }
         return;
-    };
-    if let Value::Text(Text { text, plain }) = &mut entry.node.value
-        && !is_hashed(text)
-    {
-        *text = hash(text);
-        *plain = false;
     }
 }
 

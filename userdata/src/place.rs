@@ -4,6 +4,7 @@
 //! wrote down.
 
 use crate::finding::{Findings, Rule};
+use crate::key_path::KeyPath;
 use crate::tree::Node;
 
 /// Longest path the kernel takes, in bytes without the final NUL.
@@ -73,16 +74,21 @@ fn mount_fault(path: &str) -> Option<(String, String)> {
 }
 
 /// Checks a path that is written to (rule U24).
-pub(crate) fn check_path(node: &Node, path: &str, findings: &mut Findings) {
+pub(crate) fn check_path(node: &Node, path: &KeyPath<'_>, findings: &mut Findings) {
     report(node, node.as_text().and_then(path_fault), path, findings);
 }
 
 /// Checks a path that is mounted (rule U24).
-pub(crate) fn check_mount_path(node: &Node, path: &str, findings: &mut Findings) {
+pub(crate) fn check_mount_path(node: &Node, path: &KeyPath<'_>, findings: &mut Findings) {
     report(node, node.as_text().and_then(mount_fault), path, findings);
 }
 
-fn report(node: &Node, fault: Option<(String, String)>, path: &str, findings: &mut Findings) {
+fn report(
+    node: &Node,
+    fault: Option<(String, String)>,
+    path: &KeyPath<'_>,
+    findings: &mut Findings,
+) {
     if let Some((reason, advice)) = fault {
         findings.error(Rule::Path, node.position, path, &reason, &advice);
     }

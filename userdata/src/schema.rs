@@ -1,10 +1,12 @@
 //! The form of user-data as tables: which keys there are and what each holds.
 //!
-//! A table says everything that can be said about one key alone: its name, its type, whether it is old or not carried
-//! out. What needs two keys or the content of a value is said where the value is read. A new key is a line in a table.
+//! A table says everything that can be said about one key alone: its name, its type, what it is for, whether it is old
+//! or not carried out. What needs two keys or the content of a value is said where the value is read. A new key is a line
+//! in a table; the JSON Schema and the reference for people come from the same lines.
 
-use crate::finding::{Findings, Rule};
+use crate::finding::{Findings, Rule, Severity};
 use crate::hint::did_you_mean;
+use crate::key_path::KeyPath;
 use crate::tree::{Entry, Node, Value};
 
 /// What a key holds.
@@ -12,6 +14,11 @@ use crate::tree::{Entry, Node, Value};
 pub(crate) enum Shape {
     /// Text. A bare number is refused: other readers would not take it for text.
     Text,
+    /// Text, one of these. Which of them it is, is checked where it is read.
+    Choice(
+        #[expect(dead_code, reason = "read by the JSON Schema, which comes next")]
+        &'static [&'static str],
+    ),
     /// Text or a number, kept as written.
     Scalar,
     /// `true` or `false`, unquoted.
@@ -32,6 +39,8 @@ pub(crate) enum Shape {
     Objects(&'static Schema),
     /// A mapping from any name to such mappings.
     Named(&'static Schema),
+    /// A list of such mappings, or a mapping from any name to them.
+    ObjectsOrNamed(&'static Schema),
     /// Anything, kept as it is.
     Any,
 }
@@ -42,9 +51,12 @@ pub(crate) enum Status {
     /// Nothing else.
     Current,
     /// There is a newer way to say it (rule U30); the text is the advice.
-    Legacy(&'static str),
+    Legacy(Severity, &'static str),
     /// Accepted and kept, but this version does not act on it (rule U36).
     NotCarriedOut,
+    /// Never acted on, and going on without it would mislead (rule U36); the text is the advice. In a file that is read
+    /// at boot it is a warning: the other parts of its step still run.
+    Refused(&'static str),
 }
 
 /// One key.
@@ -53,6 +65,9 @@ pub(crate) struct Field {
     pub(crate) name: &'static str,
     pub(crate) shape: Shape,
     pub(crate) status: Status,
+    /// What the key is for, for editors and the reference.
+    #[expect(dead_code, reason = "read by the JSON Schema, which comes next")]
+    pub(crate) doc: &'static str,
 }
 
 /// What becomes of keys that are in no table.
@@ -64,6 +79,8 @@ pub(crate) enum Unknown {
     Warned,
     /// They belong to somebody else; only those that look misspelt are warned about.
     Kept,
+    /// They are names of the author's own, each with a scalar.
+    Scalars,
 }
 
 /// The keys of one mapping.
@@ -76,36 +93,73 @@ pub(crate) struct Schema {
 }
 
 /// A current key.
-pub(crate) const fn field(name: &'static str, shape: Shape) -> Field {
-    Field {
-        name,
-        shape,
-        status: Status::Current,
-    }
+pub(crate) const fn field(name: &'static str, shape: Shape, doc: &'static str) -> Field {
+    with_status(name, shape, Status::Current, doc)
 }
 
-/// A key with a newer name.
-pub(crate) const fn legacy(name: &'static str, shape: Shape, advice: &'static str) -> Field {
-    Field {
-        name,
-        shape,
-        status: Status::Legacy(advice),
-    }
+/// A key with a newer name, which some readers no longer know. Its value is read as if it stood under the new name.
+pub(crate) const fn renamed(
+    name: &'static str,
+    shape: Shape,
+    advice: &'static str,
+    doc: &'static str,
+) -> Field {
+    let status = Status::Legacy(Severity::Warning, advice);
+    with_status(name, shape, status, doc)
+}
+
+/// A key that no longer does anything.
+pub(crate) const fn obsolete(
+    name: &'static str,
+    shape: Shape,
+    advice: &'static str,
+    doc: &'static str,
+) -> Field {
+    let status = Status::Legacy(Severity::Info, advice);
+    with_status(name, shape, status, doc)
 }
 
 /// A key that is kept but not acted on.
-pub(crate) const fn not_carried_out(name: &'static str, shape: Shape) -> Field {
+pub(crate) const fn not_carried_out(name: &'static str, shape: Shape, doc: &'static str) -> Field {
+    with_status(name, shape, Status::NotCarriedOut, doc)
+}
+
+/// A key that is not acted on and without which the document would not do what it says.
+pub(crate) const fn refused(name: &'static str, advice: &'static str, doc: &'static str) -> Field {
+    with_status(name, Shape::Any, Status::Refused(advice), doc)
+}
+
+const fn with_status(name: &'static str, shape: Shape, status: Status, doc: &'static str) -> Field {
     Field {
         name,
         shape,
-        status: Status::NotCarriedOut,
+        status,
+        doc,
+    }
+}
+
+/// The keys of a mapping that refuses all others.
+pub(crate) const fn strict(fields: &'static [&'static [Field]]) -> Schema {
+    Schema {
+        fields,
+        misplaced: &[],
+        unknown: Unknown::Refused,
+    }
+}
+
+/// The keys of a mapping that warns about all others.
+pub(crate) const fn tolerant(fields: &'static [&'static [Field]]) -> Schema {
+    Schema {
+        fields,
+        misplaced: &[],
+        unknown: Unknown::Warned,
     }
 }
 
 impl Field {
     /// Whether this version does nothing about the key.
     pub(crate) fn is_idle(&self) -> bool {
-        matches!(self.status, Status::NotCarriedOut)
+        matches!(self.status, Status::NotCarriedOut | Status::Refused(_))
     }
 }
 
@@ -125,17 +179,13 @@ impl Schema {
     }
 }
 
-/// Adds a key to a path of keys.
-pub(crate) fn join(path: &str, key: &str) -> String {
-    if path.is_empty() {
-        key.to_owned()
-    } else {
-        format!("{path}.{key}")
-    }
-}
-
 /// Checks a mapping and everything below it against its table.
-pub(crate) fn check_object(node: &Node, schema: &Schema, path: &str, findings: &mut Findings) {
+pub(crate) fn check_object(
+    node: &Node,
+    schema: &Schema,
+    path: &KeyPath<'_>,
+    findings: &mut Findings,
+) {
     if !matches!(node.value, Value::Map(_)) {
         return wrong_type(node, "a mapping", path, findings);
     }
@@ -144,31 +194,38 @@ pub(crate) fn check_object(node: &Node, schema: &Schema, path: &str, findings: &
     }
 }
 
-fn check_entry(entry: &Entry, schema: &Schema, path: &str, findings: &mut Findings) {
-    let full = join(path, &entry.key);
+fn check_entry(entry: &Entry, schema: &Schema, path: &KeyPath<'_>, findings: &mut Findings) {
+    let full = path.key(&entry.key);
     let Some(field) = schema.field(&entry.key) else {
         return unknown_key(entry, schema, &full, findings);
     };
     match field.status {
         Status::Current => {}
-        Status::Legacy(advice) => {
-            findings.info(
-                Rule::Legacy,
-                entry.position,
-                &full,
-                "this is an old name",
-                advice,
-            );
+        Status::Legacy(Severity::Info, advice) => {
+            let reason = "this no longer does anything";
+            findings.info(Rule::Legacy, entry.position, full, reason, advice);
+        }
+        Status::Legacy(_, advice) => {
+            let reason =
+                "this is an old name; it is read as the new one, other programs may pass over it";
+            findings.warning(Rule::Legacy, entry.position, full, reason, advice);
         }
         Status::NotCarriedOut => {
             let reason = "this is valid but not carried out by this version";
-            findings.warning(Rule::NotCarriedOut, entry.position, &full, reason, "");
+            findings.warning(Rule::NotCarriedOut, entry.position, full, reason, "");
+        }
+        Status::Refused(advice) => {
+            let reason = "this is valid elsewhere, but never carried out here";
+            findings.refusal(Rule::NotCarriedOut, entry.position, full, reason, advice);
         }
     }
     check(&entry.node, field.shape, &full, findings);
 }
 
-fn unknown_key(entry: &Entry, schema: &Schema, full: &str, findings: &mut Findings) {
+fn unknown_key(entry: &Entry, schema: &Schema, full: &KeyPath<'_>, findings: &mut Findings) {
+    if matches!(schema.unknown, Unknown::Scalars) {
+        return check(&entry.node, Shape::Scalar, full, findings);
+    }
     if let Some((_, advice)) = schema.misplaced.iter().find(|(key, _)| *key == entry.key) {
         return findings.error(
             Rule::Misplaced,
@@ -190,7 +247,7 @@ fn unknown_key(entry: &Entry, schema: &Schema, full: &str, findings: &mut Findin
             } else {
                 &advice
             };
-            findings.error(Rule::UnknownKey, entry.position, full, reason, advice);
+            findings.unknown_key(entry.position, full, reason, advice);
         }
         Unknown::Warned => {
             findings.warning(Rule::UnknownKey, entry.position, full, reason, &advice);
@@ -204,12 +261,12 @@ fn unknown_key(entry: &Entry, schema: &Schema, full: &str, findings: &mut Findin
                 &advice,
             );
         }
-        Unknown::Kept => {}
+        Unknown::Kept | Unknown::Scalars => {}
     }
 }
 
 /// Checks one value.
-pub(crate) fn check(node: &Node, shape: Shape, path: &str, findings: &mut Findings) {
+pub(crate) fn check(node: &Node, shape: Shape, path: &KeyPath<'_>, findings: &mut Findings) {
     if matches!(node.value, Value::Null) && !matches!(shape, Shape::Any) {
         let advice = "write a value or remove the key";
         return findings.error(
@@ -233,22 +290,22 @@ pub(crate) fn check(node: &Node, shape: Shape, path: &str, findings: &mut Findin
         Shape::TextOrTexts if matches!(node.value, Value::List(_)) => {
             check(node, Shape::Texts, path, findings);
         }
-        Shape::Text | Shape::TextOrTexts => check_text(node, path, findings),
+        Shape::Text | Shape::Choice(_) | Shape::TextOrTexts => check_text(node, path, findings),
         Shape::Scalars => check_named(node, Shape::Scalar, path, findings),
         Shape::NamedTexts => check_named(node, Shape::Texts, path, findings),
         Shape::Named(schema) => check_named(node, Shape::Object(schema), path, findings),
         Shape::Object(schema) => check_object(node, schema, path, findings),
-        Shape::Objects(schema) => check_list(
-            node,
-            "a list of mappings",
-            Shape::Object(schema),
-            path,
-            findings,
-        ),
+        Shape::ObjectsOrNamed(schema) if matches!(node.value, Value::Map(_)) => {
+            check_named(node, Shape::Object(schema), path, findings);
+        }
+        Shape::Objects(schema) | Shape::ObjectsOrNamed(schema) => {
+            let expected = "a list of mappings";
+            check_list(node, expected, Shape::Object(schema), path, findings);
+        }
     }
 }
 
-fn check_text(node: &Node, path: &str, findings: &mut Findings) {
+fn check_text(node: &Node, path: &KeyPath<'_>, findings: &mut Findings) {
     match &node.value {
         Value::Text(_) => {}
         Value::Number(_) | Value::Bool(_) => {
@@ -266,7 +323,7 @@ fn check_text(node: &Node, path: &str, findings: &mut Findings) {
     }
 }
 
-fn check_bool(node: &Node, path: &str, findings: &mut Findings) {
+fn check_bool(node: &Node, path: &KeyPath<'_>, findings: &mut Findings) {
     let Value::Text(text) = &node.value else {
         if !matches!(node.value, Value::Bool(_)) {
             wrong_type(node, "`true` or `false`", path, findings);
@@ -287,7 +344,7 @@ fn check_bool(node: &Node, path: &str, findings: &mut Findings) {
     );
 }
 
-fn check_count(node: &Node, path: &str, findings: &mut Findings) {
+fn check_count(node: &Node, path: &KeyPath<'_>, findings: &mut Findings) {
     match &node.value {
         Value::Number(number) if number.integer.is_some_and(|value| value >= 0) => {}
         Value::Number(_) => {
@@ -304,26 +361,32 @@ fn check_count(node: &Node, path: &str, findings: &mut Findings) {
     }
 }
 
-fn check_list(node: &Node, expected: &str, item: Shape, path: &str, findings: &mut Findings) {
+fn check_list(
+    node: &Node,
+    expected: &str,
+    item: Shape,
+    path: &KeyPath<'_>,
+    findings: &mut Findings,
+) {
     if !matches!(node.value, Value::List(_)) {
         return wrong_type(node, expected, path, findings);
     }
     for (index, node) in node.items().iter().enumerate() {
-        check(node, item, &format!("{path}[{index}]"), findings);
+        check(node, item, &path.item(index), findings);
     }
 }
 
-fn check_named(node: &Node, value: Shape, path: &str, findings: &mut Findings) {
+fn check_named(node: &Node, value: Shape, path: &KeyPath<'_>, findings: &mut Findings) {
     if !matches!(node.value, Value::Map(_)) {
         return wrong_type(node, "a mapping", path, findings);
     }
     for entry in node.entries() {
-        check(&entry.node, value, &join(path, &entry.key), findings);
+        check(&entry.node, value, &path.key(&entry.key), findings);
     }
 }
 
 /// Reports that `expected` should stand here.
-pub(crate) fn wrong_type(node: &Node, expected: &str, path: &str, findings: &mut Findings) {
+pub(crate) fn wrong_type(node: &Node, expected: &str, path: &KeyPath<'_>, findings: &mut Findings) {
     let reason = format!("{expected} is needed, this is {}", node.kind());
     findings.error(Rule::Type, node.position, path, &reason, "");
 }

@@ -1,22 +1,34 @@
 //! `stages`: what a host does at the points of its life, as steps.
 
 mod accounts;
+mod cloud_init;
+mod conditions;
 mod files;
+mod layout;
 mod schema;
+mod sources;
+mod system;
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 pub use accounts::{User, is_hashed};
+pub use conditions::Conditions;
 pub use files::{Directory, Encoding, File};
+pub use layout::{AddPartition, Layout, LayoutDevice};
+pub use sources::{Datasource, Dns, Download, Entity};
+pub use system::{Override, Systemctl};
 
-pub(crate) use accounts::read_listed;
+pub(crate) use accounts::{read_listed, read_site_users};
+pub(crate) use cloud_init::{CLOUD_INIT, check_form as check_cloud_init, read as read_cloud_init};
+pub(crate) use schema::{NAMES, SITE_USER, STEP, is_stage};
 
 use crate::finding::{Findings, Position, Rule};
 use crate::hint::did_you_mean;
-use crate::place::{is_account_name, is_host_name, path_fault};
-use crate::schema::{Schema, check_object, join};
+use crate::key_path::KeyPath;
+use crate::place::{check_path, is_account_name, is_host_name, path_fault};
+use crate::schema::{Schema, check_object};
 use crate::tree::{Node, Value};
 
 /// Every stage with its steps, in the order of the document.
@@ -45,6 +57,13 @@ impl Stages {
     pub(crate) fn push(&mut self, stage: &str, step: Step) {
         self.0.entry(stage.to_owned()).or_default().push(step);
     }
+
+    /// Adds all steps of `others` behind those of the same stage.
+    pub(crate) fn append(&mut self, others: Self) {
+        for (stage, steps) in others.0 {
+            self.0.entry(stage).or_default().extend(steps);
+        }
+    }
 }
 
 /// One step. Its parts are carried out in the order of these fields, after the conditions.
@@ -58,22 +77,48 @@ pub struct Step {
     pub condition: Option<String>,
     /// Conditions that this version cannot decide, by key. A step that has any must not run.
     pub undecided: Vec<String>,
+    /// The other conditions.
+    pub conditions: Conditions,
+    /// `after`: names of steps that come before this one.
+    pub after: Vec<String>,
+    /// `dns`.
+    pub dns: Option<Dns>,
+    /// `downloads`.
+    pub downloads: Vec<Download>,
+    /// `ensure_entities`.
+    pub ensure_entities: Vec<Entity>,
     /// `directories`.
     pub directories: Vec<Directory>,
     /// `files`.
     pub files: Vec<File>,
     /// `commands`: shell texts.
     pub commands: Vec<String>,
+    /// `delete_entities`.
+    pub delete_entities: Vec<Entity>,
     /// `hostname`.
     pub hostname: Option<String>,
+    /// `sysctl`: parameter -> value, as written.
+    pub sysctl: BTreeMap<String, String>,
     /// `users`, sorted by name.
     pub users: Vec<User>,
     /// `authorized_keys`: user -> lines of `authorized_keys`. A line may be `github:x`, `gitlab:x` or a URL.
     pub authorized_keys: BTreeMap<String, Vec<String>>,
+    /// `modules`.
+    pub modules: Vec<String>,
+    /// `timesyncd`: setting -> value, as written.
+    pub timesyncd: BTreeMap<String, String>,
+    /// `systemctl`.
+    pub systemctl: Option<Systemctl>,
     /// `environment`: variable -> value, as written.
     pub environment: BTreeMap<String, String>,
     /// `environment_file`: where `environment` goes; absent: `/etc/environment`.
     pub environment_file: Option<String>,
+    /// `systemd_firstboot`: setting -> value, as written.
+    pub systemd_firstboot: BTreeMap<String, String>,
+    /// `datasource`.
+    pub datasource: Option<Datasource>,
+    /// `layout`.
+    pub layout: Option<Layout>,
     /// Keys that are valid, but that this version does not carry out.
     pub not_carried_out: Vec<String>,
 }
@@ -82,7 +127,7 @@ pub struct Step {
 pub(crate) const SKIP_COPY: &str = "skip-copy-";
 
 /// Reads `stages`. A step with an error is left out; its neighbours are not.
-pub(crate) fn read(node: &Node, path: &str, findings: &mut Findings) -> Stages {
+pub(crate) fn read(node: &Node, path: &KeyPath<'_>, findings: &mut Findings) -> Stages {
     let mut stages = Stages::default();
     if !matches!(node.value, Value::Map(_)) {
         let expected = format!(
@@ -98,7 +143,7 @@ pub(crate) fn read(node: &Node, path: &str, findings: &mut Findings) -> Stages {
         return stages;
     }
     for entry in node.entries() {
-        let path = join(path, &entry.key);
+        let path = path.key(&entry.key);
         check_stage_name(&entry.key, entry.position, &path, findings);
         let steps = read_stage(&entry.node, entry.position, &path, findings);
         stages.0.insert(entry.key.clone(), steps);
@@ -107,15 +152,11 @@ pub(crate) fn read(node: &Node, path: &str, findings: &mut Findings) -> Stages {
 }
 
 /// Other stages are possible (tools may run any name), so an unknown one is only warned about.
-fn check_stage_name(name: &str, position: Position, path: &str, findings: &mut Findings) {
-    let base = name
-        .strip_suffix(".before")
-        .or_else(|| name.strip_suffix(".after"))
-        .unwrap_or(name);
-    if schema::NAMES.contains(&base) {
+fn check_stage_name(name: &str, position: Position, path: &KeyPath<'_>, findings: &mut Findings) {
+    if is_stage(name) {
         return;
     }
-    let hint = did_you_mean(base, schema::NAMES.iter().copied());
+    let hint = did_you_mean(schema::base(name), NAMES.iter().map(|(name, _)| *name));
     let advice = hint.map_or_else(String::new, |name| {
         format!("write `{name}` if that is meant")
     });
@@ -128,12 +169,17 @@ fn check_stage_name(name: &str, position: Position, path: &str, findings: &mut F
     );
 }
 
-fn read_stage(node: &Node, key: Position, path: &str, findings: &mut Findings) -> Vec<Step> {
+fn read_stage(
+    node: &Node,
+    key: Position,
+    path: &KeyPath<'_>,
+    findings: &mut Findings,
+) -> Vec<Step> {
     match &node.value {
         Value::List(steps) => {
             let numbered = steps.iter().enumerate();
             numbered
-                .filter_map(|(index, step)| read_step(step, &format!("{path}[{index}]"), findings))
+                .filter_map(|(index, step)| read_step(step, &path.item(index), findings))
                 .collect()
         }
         Value::Map(_) => {
@@ -167,30 +213,66 @@ fn read_stage(node: &Node, key: Position, path: &str, findings: &mut Findings) -
     }
 }
 
-fn read_step(node: &Node, path: &str, findings: &mut Findings) -> Option<Step> {
+fn read_step(node: &Node, path: &KeyPath<'_>, findings: &mut Findings) -> Option<Step> {
     let errors = findings.errors();
-    check_object(node, &schema::STEP, path, findings);
+    check_object(node, &STEP, path, findings);
     let of = |key: &str| node.at(&[key]);
-    let users = of("users").map(Node::entries).unwrap_or_default();
     let step = Step {
         name: node.text_at("name"),
         line: node.position.line,
         condition: node.text_at("if"),
         undecided: keys_in(node, schema::CONDITIONS),
+        conditions: conditions::read(node, path, findings),
+        after: read_after(of("after")),
+        dns: sources::read_dns(of("dns"), path, findings),
+        downloads: sources::read_downloads(of("downloads"), path, findings),
+        ensure_entities: read_entities("ensure_entities", node, path, findings),
         directories: files::read_directories(of("directories"), path, findings),
         files: files::read_files(of("files"), path, findings),
         commands: node.texts_at("commands"),
+        delete_entities: read_entities("delete_entities", node, path, findings),
         hostname: read_hostname(of("hostname"), path, findings),
-        users: users
-            .iter()
-            .filter_map(|entry| accounts::read_named(entry, path, findings))
-            .collect(),
+        sysctl: system::read_sysctl(of("sysctl"), path, findings),
+        users: read_users(of("users"), path, findings),
         authorized_keys: read_authorized_keys(of("authorized_keys"), path, findings),
-        environment: read_environment(of("environment"), path, findings),
+        modules: system::read_modules(of("modules"), path, findings),
+        timesyncd: system::read_words(of("timesyncd"), path, "timesyncd", findings),
+        systemctl: system::read_systemctl(of("systemctl"), path, findings),
+        environment: system::read_environment(of("environment"), path, findings),
         environment_file: read_environment_file(of("environment_file"), path, findings),
-        not_carried_out: not_carried_out(node, &schema::STEP),
+        systemd_firstboot: system::read_words(
+            of("systemd_firstboot"),
+            path,
+            "systemd_firstboot",
+            findings,
+        ),
+        datasource: sources::read_datasource(of("datasource"), path, findings),
+        layout: layout::read(of("layout"), path, findings),
+        not_carried_out: not_carried_out(node, &STEP),
     };
     (findings.errors() == errors).then_some(step)
+}
+
+fn read_entities(
+    key: &str,
+    step: &Node,
+    path: &KeyPath<'_>,
+    findings: &mut Findings,
+) -> Vec<Entity> {
+    sources::read_entities(step.at(&[key]), path, key, findings)
+}
+
+fn read_users(node: Option<&Node>, path: &KeyPath<'_>, findings: &mut Findings) -> Vec<User> {
+    let path = path.key("users");
+    let entries = node.map(Node::entries).unwrap_or_default().iter();
+    entries
+        .filter_map(|entry| accounts::read_named(entry, &path, findings))
+        .collect()
+}
+
+fn read_after(node: Option<&Node>) -> Vec<String> {
+    let items = node.map(Node::items).unwrap_or_default().iter();
+    items.filter_map(|item| item.text_at("name")).collect()
 }
 
 fn keys_in(node: &Node, fields: &[crate::schema::Field]) -> Vec<String> {
@@ -212,7 +294,11 @@ fn not_carried_out(node: &Node, schema: &Schema) -> Vec<String> {
 }
 
 /// A host name may be a template such as `node-{{ trunc 4 .MachineID }}`; then only its line breaks are looked at.
-fn read_hostname(node: Option<&Node>, path: &str, findings: &mut Findings) -> Option<String> {
+fn read_hostname(
+    node: Option<&Node>,
+    path: &KeyPath<'_>,
+    findings: &mut Findings,
+) -> Option<String> {
     let node = node?;
     let text = node.as_text()?;
     if is_host_name(text) || (text.contains("{{") && !text.contains(char::is_control)) {
@@ -222,7 +308,7 @@ fn read_hostname(node: Option<&Node>, path: &str, findings: &mut Findings) -> Op
     findings.error(
         Rule::Name,
         node.position,
-        &join(path, "hostname"),
+        path.key("hostname"),
         "this is not a host name",
         advice,
     );
@@ -231,17 +317,18 @@ fn read_hostname(node: Option<&Node>, path: &str, findings: &mut Findings) -> Op
 
 fn read_authorized_keys(
     node: Option<&Node>,
-    path: &str,
+    path: &KeyPath<'_>,
     findings: &mut Findings,
 ) -> BTreeMap<String, Vec<String>> {
+    let keys = path.key("authorized_keys");
     let entries = node.map(Node::entries).unwrap_or_default();
     for entry in entries {
-        let path = join(&join(path, "authorized_keys"), &entry.key);
+        let path = keys.key(&entry.key);
         if !is_account_name(&entry.key) {
             findings.error(
                 Rule::Name,
                 entry.position,
-                &path,
+                path,
                 "this is not the name of a user",
                 "",
             );
@@ -254,54 +341,13 @@ fn read_authorized_keys(
         .collect()
 }
 
-fn read_environment(
-    node: Option<&Node>,
-    path: &str,
-    findings: &mut Findings,
-) -> BTreeMap<String, String> {
-    for entry in node.map(Node::entries).unwrap_or_default() {
-        let path = join(&join(path, "environment"), &entry.key);
-        let first = entry
-            .key
-            .starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-        if !first
-            || !entry
-                .key
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || c == '_')
-        {
-            findings.error(
-                Rule::Name,
-                entry.position,
-                &path,
-                "this is not the name of a variable",
-                "use letters, digits and `_`",
-            );
-        }
-        if entry
-            .node
-            .as_scalar()
-            .is_some_and(|value| value.contains(char::is_control))
-        {
-            findings.error(
-                Rule::Value,
-                entry.node.position,
-                &path,
-                "the value has more than one line",
-                "write one line",
-            );
-        }
-    }
-    node.map(Node::scalars).unwrap_or_default()
-}
-
 fn read_environment_file(
     node: Option<&Node>,
-    path: &str,
+    path: &KeyPath<'_>,
     findings: &mut Findings,
 ) -> Option<String> {
     let node = node?;
-    crate::place::check_path(node, &join(path, "environment_file"), findings);
+    check_path(node, &path.key("environment_file"), findings);
     node.as_text()
         .filter(|text| path_fault(text).is_none())
         .map(str::to_owned)

@@ -1,23 +1,25 @@
 //! `stylus`: what the Palette agent and the registration read.
 
+mod address;
+mod network;
+mod registry;
 mod schema;
+mod site;
 mod values;
-
-use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::Serialize;
 
+pub use network::{Interface, Network};
+pub use registry::{ExternalRegistries, Registry};
 pub(crate) use schema::STYLUS;
-use values::{
-    Fault, LONGEST_HOST_ID, one_line, one_word, read_endpoint, read_host_id, read_host_name,
-    read_prefix, read_token, read_url,
-};
+pub use site::{DeviceUidPath, Endpoint, HostId, Site, TagsFromFile, TagsFromScript};
 
-use crate::certificate;
 use crate::finding::{Findings, Rule};
-use crate::secret::Secret;
-use crate::tree::{Entry, Node};
+use crate::key_path::KeyPath;
+use crate::tree::Node;
+
+/// The gate by which the local UI may edit user-data; once a switch of its own.
+const USER_DATA_FORM: &str = "UserDataForm";
 
 /// Who manages the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -32,116 +34,110 @@ pub enum ManagementMode {
 
 /// The agent's parameters.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the switches of the format, each independent of the others"
+)]
 pub struct Stylus {
     /// `managementMode`, or what the old `installationMode` says.
     pub management_mode: ManagementMode,
-    /// `debug`.
+    /// `debug`, also where it once stood, under `site`.
     pub debug: bool,
     /// `trace`.
     pub trace: bool,
+    /// `disablePasswordUpdate`: the local UI may not change passwords of the operating system.
+    pub disable_password_update: bool,
     /// `disableTui`: the screen shows, but changes nothing.
     pub disable_tui: bool,
+    /// `enableMultiNode`.
+    pub enable_multi_node: bool,
+    /// `featureGate`, split at its commas; `UserDataForm` also for the old `EnableUserdataForm`.
+    pub feature_gates: Vec<String>,
+    /// `imageRedirectWebhook`.
+    pub image_redirect_webhook: Webhook,
+    /// `localUI`; its port also from the old `emcServer`.
+    pub local_ui: LocalUi,
+    /// `vip.skip`, or the old `skipKubeVip`: kube-vip is not configured.
+    pub skip_vip: bool,
+    /// `path`: where the agent installs itself; absent: `/`.
+    pub path: Option<String>,
+    /// `registryCredentials`.
+    pub registry_credentials: Option<Registry>,
+    /// `externalRegistries`.
+    pub external_registries: Option<ExternalRegistries>,
     /// `site`.
     pub site: Site,
 }
 
-/// What this host is and where it registers.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Site {
-    /// `paletteEndpoint`.
-    pub palette_endpoint: Option<Endpoint>,
-    /// `edgeHostToken`: the tenant registration token.
-    pub edge_host_token: Option<Secret>,
-    /// `disableAutoRegister`: there is a token, but the host does not register by itself.
-    pub disable_auto_register: bool,
-    /// `projectUid`.
-    pub project_uid: Option<String>,
-    /// `projectName`.
-    pub project_name: Option<String>,
-    /// `registrationURL`, to which the QR code leads; `http://` or `https://`, without blanks.
-    pub registration_url: Option<String>,
-    /// `name`: the edge host ID.
-    pub name: Option<HostId>,
-    /// `hostName` of the operating system; absent: as `name`.
-    pub host_name: Option<String>,
-    /// `prefix` of a generated ID; absent: `edge`.
-    pub prefix: Option<String>,
-    /// `tags`: labels of the edge host; numbers as they were written.
-    pub tags: BTreeMap<String, String>,
-    /// `caCerts`: PEM text of each certificate, whichever form it was given in.
-    pub ca_certs: Vec<String>,
-    /// `ntpServers`.
-    pub ntp_servers: Vec<String>,
-    /// `network`.
-    pub network: Network,
-}
-
-/// `network` of a site.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Network {
-    /// `httpProxy`; may hold credentials.
-    pub http_proxy: Option<Secret>,
-    /// `httpsProxy`; may hold credentials.
-    pub https_proxy: Option<Secret>,
-    /// `noProxy`, comma-separated.
-    pub no_proxy: Option<String>,
-    /// `nameserver` for the whole host.
-    pub nameserver: Option<String>,
-    /// `interfaces` by name; not checked further by this version.
-    pub interfaces: BTreeMap<String, Interface>,
-}
-
-/// One network interface.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Interface {
-    /// `type` is `static`.
-    pub is_static: bool,
-    /// `ipAddress`, with or without a prefix length.
-    pub ip_address: Option<String>,
-    /// `mask`.
-    pub mask: Option<String>,
-    /// `gateway`.
-    pub gateway: Option<String>,
-    /// `nameserver`.
-    pub nameserver: Option<String>,
-}
-
-/// How the edge host ID is given by `name`.
+/// `imageRedirectWebhook`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum HostId {
-    /// This text.
-    Fixed(String),
-    /// `$random`: a random one, made once.
-    Random,
+pub struct Webhook {
+    /// `enable`; `true` if absent.
+    pub enable: bool,
+    /// `port`; 0 if absent.
+    pub port: u16,
 }
 
-/// A host with an optional port, as in `api.spectrocloud.com` or `10.0.0.5:8443`.
+impl Default for Webhook {
+    fn default() -> Self {
+        Self {
+            enable: true,
+            port: 0,
+        }
+    }
+}
+
+/// `localUI`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Endpoint {
-    /// Host name or address; an IPv6 address in brackets.
-    pub host: String,
-    /// Port, if one was given.
-    pub port: Option<u16>,
+pub struct LocalUi {
+    /// `port`; 5080 if absent.
+    pub port: u16,
+    /// `login.attemptsBeforeExponentialDelayStarts`; 3 if absent.
+    pub attempts_before_delay: u64,
+    /// `login.maxFailedAttemptsBeforeLockout`; 5 if absent.
+    pub attempts_before_lockout: u64,
+    /// `login.lockoutDurationInMinutes`; 15 if absent.
+    pub lockout_minutes: u64,
+    /// `login.disableRateLimiting`: the three above do nothing.
+    pub rate_limiting_disabled: bool,
 }
 
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.host)?;
-        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+impl Default for LocalUi {
+    fn default() -> Self {
+        Self {
+            port: 5080,
+            attempts_before_delay: 3,
+            attempts_before_lockout: 5,
+            lockout_minutes: 15,
+            rate_limiting_disabled: false,
+        }
     }
 }
 
 /// Reads `stylus`; its form was checked before.
 pub(crate) fn read(node: &Node, findings: &mut Findings) -> Stylus {
+    let path = KeyPath::top("stylus");
+    let (registry_credentials, external_registries) = registry::read(node, &path, findings);
     Stylus {
         management_mode: read_mode(node, findings),
         debug: node.flag("debug") || node.at(&["site"]).is_some_and(|site| site.flag("debug")),
         trace: node.flag("trace"),
+        disable_password_update: node.flag("disablePasswordUpdate"),
         disable_tui: node.flag("disableTui"),
+        enable_multi_node: node.flag("enableMultiNode"),
+        feature_gates: read_feature_gates(node),
+        image_redirect_webhook: read_webhook(node, &path, findings),
+        local_ui: read_local_ui(node, &path, findings),
+        skip_vip: match node.at(&["vip"]) {
+            Some(vip) if vip.entry("skip").is_some() => vip.flag("skip"),
+            _ => node.flag("skipKubeVip"),
+        },
+        path: read_path(node, &path, findings),
+        registry_credentials,
+        external_registries,
         site: node
             .at(&["site"])
-            .map(|site| read_site(site, findings))
+            .map(|site| site::read(site, &path.key("site"), findings))
             .unwrap_or_default(),
     }
 }
@@ -159,7 +155,7 @@ fn read_mode(node: &Node, findings: &mut Findings) -> ManagementMode {
                 findings.error(
                     Rule::ManagementMode,
                     entry.node.position,
-                    &format!("stylus.{key}"),
+                    format!("stylus.{key}"),
                     &reason,
                     &advice,
                 );
@@ -185,150 +181,64 @@ fn read_mode(node: &Node, findings: &mut Findings) -> ManagementMode {
     new.or(old).map(|(mode, _)| mode).unwrap_or_default()
 }
 
-fn read_site(node: &Node, findings: &mut Findings) -> Site {
-    if node.flag("insecureSkipVerify")
-        && let Some(entry) = node.entry("insecureSkipVerify")
-    {
-        let reason = "this is ignored: the certificate of Palette is always verified";
-        let advice = "give the CA of a self-hosted Palette in `caCerts`";
-        findings.warning(
-            Rule::Insecure,
-            entry.position,
-            "stylus.site.insecureSkipVerify",
-            reason,
-            advice,
-        );
+fn read_feature_gates(node: &Node) -> Vec<String> {
+    let text = node.text_at("featureGate").unwrap_or_default();
+    let names = text.split(',').map(str::trim);
+    let mut gates: Vec<String> = names
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect();
+    if node.flag("EnableUserdataForm") && !gates.iter().any(|gate| gate == USER_DATA_FORM) {
+        gates.push(USER_DATA_FORM.to_owned());
     }
-    warn_of_host_id(node, findings);
-    Site {
-        palette_endpoint: checked(node, "paletteEndpoint", findings, read_endpoint),
-        edge_host_token: checked(node, "edgeHostToken", findings, read_token),
-        disable_auto_register: node.flag("disableAutoRegister"),
-        project_uid: checked(node, "projectUid", findings, one_word),
-        project_name: checked(node, "projectName", findings, one_line),
-        registration_url: checked(node, "registrationURL", findings, read_url),
-        name: checked(node, "name", findings, read_host_id),
-        host_name: checked(node, "hostName", findings, read_host_name),
-        prefix: checked(node, "prefix", findings, read_prefix),
-        tags: node.at(&["tags"]).map(Node::scalars).unwrap_or_default(),
-        ca_certs: read_ca_certs(node, findings),
-        ntp_servers: read_ntp_servers(node),
-        network: node.at(&["network"]).map(read_network).unwrap_or_default(),
-    }
+    gates
 }
 
-/// Reads one text by its own rule; an empty text counts as not given, as it does for the agent.
-fn checked<T>(
-    site: &Node,
-    key: &str,
-    findings: &mut Findings,
-    read: impl Fn(&str) -> Result<T, Fault>,
-) -> Option<T> {
-    let Entry { node, .. } = site.entry(key)?;
-    let text = node.as_text()?;
-    if text.is_empty() {
-        return None;
-    }
-    read(text)
-        .map_err(|(rule, reason, advice)| {
-            findings.error(
-                rule,
-                node.position,
-                &format!("stylus.site.{key}"),
-                &reason,
-                advice,
-            );
-        })
-        .ok()
-}
-
-/// Warns about IDs that are valid but become a bad host name (rule U16).
-fn warn_of_host_id(site: &Node, findings: &mut Findings) {
-    let Some(entry) = site.entry("name") else {
-        return;
+fn read_webhook(node: &Node, path: &KeyPath<'_>, findings: &mut Findings) -> Webhook {
+    let Some(webhook) = node.at(&["imageRedirectWebhook"]) else {
+        return Webhook::default();
     };
-    let Some(text) = entry.node.as_text() else {
-        return;
+    let path = path.key("imageRedirectWebhook");
+    Webhook {
+        enable: webhook.entry("enable").is_none() || webhook.flag("enable"),
+        port: read_port(webhook, &path, findings).unwrap_or_default(),
+    }
+}
+
+fn read_local_ui(node: &Node, path: &KeyPath<'_>, findings: &mut Findings) -> LocalUi {
+    let mut port = |key: &str| {
+        let path = path.key(key);
+        node.at(&[key])
+            .and_then(|node| read_port(node, &path, findings))
     };
-    let mut warn = |reason: &str, advice: &str| {
-        findings.warning(
-            Rule::HostId,
-            entry.node.position,
-            "stylus.site.name",
-            reason,
-            advice,
-        );
-    };
-    if text.chars().count() > LONGEST_HOST_ID {
-        warn("Palette cuts the ID after 128 characters", "shorten it");
-    }
-    if text.contains('_') || text.contains(char::is_uppercase) {
-        warn(
-            "the ID becomes the host name, where upper case and `_` are not allowed",
-            "write it in lower case with `-`",
-        );
+    let (new, old) = (port("localUI"), port("emcServer"));
+    let login = node.at(&["localUI", "login"]);
+    let count = |key: &str| login.and_then(|login| login.count_at(key));
+    let default = LocalUi::default();
+    LocalUi {
+        port: new.or(old).unwrap_or(default.port),
+        attempts_before_delay: count("attemptsBeforeExponentialDelayStarts")
+            .unwrap_or(default.attempts_before_delay),
+        attempts_before_lockout: count("maxFailedAttemptsBeforeLockout")
+            .unwrap_or(default.attempts_before_lockout),
+        lockout_minutes: count("lockoutDurationInMinutes").unwrap_or(default.lockout_minutes),
+        rate_limiting_disabled: login.is_some_and(|login| login.flag("disableRateLimiting")),
     }
 }
 
-fn read_ca_certs(site: &Node, findings: &mut Findings) -> Vec<String> {
-    let mut certificates = Vec::new();
-    let items = site.at(&["caCerts"]).map(Node::items).unwrap_or_default();
-    for (index, node) in items.iter().enumerate() {
-        let Some(text) = node.as_text() else { continue };
-        match certificate::to_pem(text) {
-            Ok(pem) => certificates.push(pem),
-            Err(fault) => {
-                let path = format!("stylus.site.caCerts[{index}]");
-                findings.error(
-                    Rule::CaCertificate,
-                    node.position,
-                    &path,
-                    fault.reason,
-                    fault.advice,
-                );
-            }
-        }
+fn read_port(node: &Node, path: &KeyPath<'_>, findings: &mut Findings) -> Option<u16> {
+    let port = node.count_at("port")?;
+    let fits = u16::try_from(port).ok();
+    if let (None, Some(entry)) = (fits, node.entry("port")) {
+        let (reason, advice) = ("this is not a port", "write a number up to 65535");
+        let (rule, at) = (Rule::Value, entry.node.position);
+        findings.error(rule, at, path.key("port"), reason, advice);
     }
-    certificates
+    fits
 }
 
-fn read_ntp_servers(site: &Node) -> Vec<String> {
-    let Some(node) = site.at(&["ntpServers"]) else {
-        return Vec::new();
-    };
-    match node.as_text() {
-        Some(text) => text
-            .split([',', ' '])
-            .filter(|server| !server.is_empty())
-            .map(str::to_owned)
-            .collect(),
-        None => node.texts(),
-    }
-}
-
-fn read_network(node: &Node) -> Network {
-    let interfaces = node
-        .at(&["interfaces"])
-        .map(Node::entries)
-        .unwrap_or_default();
-    Network {
-        http_proxy: node.text_at("httpProxy").map(Secret::new),
-        https_proxy: node.text_at("httpsProxy").map(Secret::new),
-        no_proxy: node.text_at("noProxy"),
-        nameserver: node.text_at("nameserver"),
-        interfaces: interfaces
-            .iter()
-            .map(|entry| (entry.key.clone(), read_interface(&entry.node)))
-            .collect(),
-    }
-}
-
-fn read_interface(node: &Node) -> Interface {
-    Interface {
-        is_static: node.text_at("type").as_deref() == Some("static"),
-        ip_address: node.text_at("ipAddress"),
-        mask: node.text_at("mask"),
-        gateway: node.text_at("gateway"),
-        nameserver: node.text_at("nameserver"),
-    }
+fn read_path(node: &Node, path: &KeyPath<'_>, findings: &mut Findings) -> Option<String> {
+    let text = node.text_at("path")?;
+    crate::place::check_path(node.at(&["path"])?, &path.key("path"), findings);
+    Some(text)
 }

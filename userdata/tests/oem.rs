@@ -152,7 +152,7 @@ fn top_level_users_become_a_step_of_boot_and_a_broken_one_is_left_out() {
     let steps = file.stages.steps("boot");
     assert_eq!(steps.len(), 2);
     assert_eq!(
-        steps[1]
+        steps[0]
             .users
             .iter()
             .map(|user| user.name.as_str())

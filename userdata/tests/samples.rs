@@ -157,7 +157,7 @@ fn the_parts_of_a_step_are_typed() {
         user_data.stages.steps("boot.after")[0].commands,
         ["systemctl status"]
     );
-    assert!(user_data.stages.steps("boot").is_empty());
+    assert_eq!(user_data.stages.steps("boot")[0].users, user_data.users);
 }
 
 #[test]

@@ -3,9 +3,10 @@
 use serde::Serialize;
 
 use super::schema;
-use crate::finding::{Findings, Rule};
+use crate::finding::{Findings, Position, Rule};
+use crate::key_path::KeyPath;
 use crate::place::{check_path, is_account_name, is_passwd_field};
-use crate::schema::{check_object, join};
+use crate::schema::check_object;
 use crate::secret::Secret;
 use crate::tree::{Entry, Node, Value};
 
@@ -45,11 +46,17 @@ pub struct User {
     pub no_user_group: bool,
     /// `system`: an id from the range of the system.
     pub system: bool,
+    /// `passwordExpiry` of a user of `stylus.site`, as `2027-12-31`.
+    pub password_expiry: Option<String>,
 }
 
 /// Reads an entry of `users` of a step; its form was checked with the step.
-pub(super) fn read_named(entry: &Entry, step: &str, findings: &mut Findings) -> Option<User> {
-    let path = join(&join(step, "users"), &entry.key);
+pub(super) fn read_named(
+    entry: &Entry,
+    users: &KeyPath<'_>,
+    findings: &mut Findings,
+) -> Option<User> {
+    let path = users.key(&entry.key);
     if !is_account_name(&entry.key) {
         refuse_name(&entry.key, entry.position, &path, findings);
         return None;
@@ -59,6 +66,7 @@ pub(super) fn read_named(entry: &Entry, step: &str, findings: &mut Findings) -> 
 
 /// Reads the top-level `users`; the item `default` of cloud-init means nothing here. A user with an error is left out.
 pub(crate) fn read_listed(node: &Node, findings: &mut Findings) -> Vec<User> {
+    let path = KeyPath::top("users");
     if !matches!(node.value, Value::List(_)) {
         let rule = if matches!(node.value, Value::Null) {
             Rule::Empty
@@ -66,17 +74,12 @@ pub(crate) fn read_listed(node: &Node, findings: &mut Findings) -> Vec<User> {
             Rule::Type
         };
         let reason = format!("a list of users is needed, this is {}", node.kind());
-        findings.error(
-            rule,
-            node.position,
-            "users",
-            &reason,
-            "write `- name: ...` for each user",
-        );
+        let advice = "write `- name: ...` for each user";
+        findings.error(rule, node.position, path, &reason, advice);
         return Vec::new();
     }
     let named = |(index, item): (usize, &Node)| {
-        let path = format!("users[{index}]");
+        let path = path.item(index);
         if item.as_text() == Some("default") {
             return None;
         }
@@ -85,32 +88,42 @@ pub(crate) fn read_listed(node: &Node, findings: &mut Findings) -> Vec<User> {
         if findings.errors() > errors {
             return None;
         }
-        let Some(name) = item.text_at("name") else {
-            findings.error(
-                Rule::Empty,
-                item.position,
-                &path,
-                "the user has no name",
-                "write `name: ...`",
-            );
-            return None;
-        };
-        if !is_account_name(&name) {
-            refuse_name(&name, item.position, &path, findings);
-            return None;
-        }
-        let user = read_user(name, item, &path, findings);
+        let user = read_item(item, &path, findings)?;
         (findings.errors() == errors).then_some(user)
     };
     node.items().iter().enumerate().filter_map(named).collect()
 }
 
-fn refuse_name(
-    name: &str,
-    position: crate::finding::Position,
-    path: &str,
+/// Reads `stylus.site.users`, a list or a mapping by name; its form was checked before.
+pub(crate) fn read_site_users(
+    node: &Node,
+    path: &KeyPath<'_>,
     findings: &mut Findings,
-) {
+) -> Vec<User> {
+    let items = node.items().iter().enumerate();
+    let mut users: Vec<User> = items
+        .filter_map(|(index, item)| read_item(item, &path.item(index), findings))
+        .collect();
+    let entries = node.entries().iter();
+    users.extend(entries.filter_map(|entry| read_named(entry, path, findings)));
+    users
+}
+
+/// Reads a user that says its own name.
+fn read_item(item: &Node, path: &KeyPath<'_>, findings: &mut Findings) -> Option<User> {
+    let Some(name) = item.text_at("name") else {
+        let (reason, advice) = ("the user has no name", "write `name: ...`");
+        findings.error(Rule::Empty, item.position, path, reason, advice);
+        return None;
+    };
+    if !is_account_name(&name) {
+        refuse_name(&name, item.position, path, findings);
+        return None;
+    }
+    Some(read_user(name, item, path, findings))
+}
+
+fn refuse_name(name: &str, position: Position, path: &KeyPath<'_>, findings: &mut Findings) {
     let reason = format!("`{name}` cannot be the name of a user");
     findings.error(
         Rule::Name,
@@ -121,14 +134,14 @@ fn refuse_name(
     );
 }
 
-fn read_user(name: String, node: &Node, path: &str, findings: &mut Findings) -> User {
+fn read_user(name: String, node: &Node, path: &KeyPath<'_>, findings: &mut Findings) -> User {
     for key in ["shell", "homedir"] {
         if let Some(node) = node.at(&[key]) {
-            check_path(node, &join(path, key), findings);
+            check_path(node, &path.key(key), findings);
         }
     }
     if let Some(keys) = node.at(&["ssh_authorized_keys"]) {
-        check_keys(keys, &join(path, "ssh_authorized_keys"), findings);
+        check_keys(keys, &path.key("ssh_authorized_keys"), findings);
     }
     check_fields(node, path, findings);
     User {
@@ -145,11 +158,12 @@ fn read_user(name: String, node: &Node, path: &str, findings: &mut Findings) -> 
         no_create_home: node.flag("no_create_home"),
         no_user_group: node.flag("no_user_group"),
         system: node.flag("system"),
+        password_expiry: read_expiry(node, path, findings),
     }
 }
 
 /// What ends in a line of `/etc/passwd` must not end that line or its field.
-fn check_fields(node: &Node, path: &str, findings: &mut Findings) {
+fn check_fields(node: &Node, path: &KeyPath<'_>, findings: &mut Findings) {
     for key in ["shell", "homedir", "gecos"] {
         let Some(value) = node.at(&[key]) else {
             continue;
@@ -159,7 +173,7 @@ fn check_fields(node: &Node, path: &str, findings: &mut Findings) {
             findings.error(
                 Rule::Name,
                 value.position,
-                &join(path, key),
+                path.key(key),
                 reason,
                 "remove it",
             );
@@ -171,46 +185,70 @@ fn check_fields(node: &Node, path: &str, findings: &mut Findings) {
         findings.error(
             Rule::Name,
             group.position,
-            &join(path, "primary_group"),
+            path.key("primary_group"),
             "this cannot be the name of a group",
             "",
         );
     }
 }
 
-fn read_password(node: &Node, path: &str, findings: &mut Findings) -> Option<Secret> {
-    let entry = node.entry("passwd")?;
+/// The password: `passwd`, or one of cloud-init's two other spellings.
+fn read_password(node: &Node, path: &KeyPath<'_>, findings: &mut Findings) -> Option<Secret> {
+    let keys = ["passwd", "hashed_passwd", "plain_text_passwd"];
+    let given: Vec<_> = keys.iter().filter_map(|key| node.entry(key)).collect();
+    let passwords = given.iter().map(|entry| {
+        let path = path.key(&entry.key);
+        check_password(entry, &path, findings)
+    });
+    passwords.collect::<Vec<_>>().into_iter().flatten().next()
+}
+
+fn check_password(entry: &Entry, path: &KeyPath<'_>, findings: &mut Findings) -> Option<Secret> {
     let text = entry.node.as_text()?;
-    let path = join(path, "passwd");
+    let at = entry.node.position;
     if text.is_empty() {
         let advice = "write a password, or remove the key for a user without one";
-        findings.error(
-            Rule::Empty,
-            entry.node.position,
-            &path,
-            "the password is empty",
-            advice,
-        );
+        findings.error(Rule::Empty, at, path, "the password is empty", advice);
         return None;
     }
     if text.contains(char::is_control) {
         let reason = "the password has a control character";
-        findings.error(Rule::Name, entry.node.position, &path, reason, "");
+        findings.error(Rule::Name, at, path, reason, "");
         return None;
     }
-    if !is_hashed(text) {
-        let reason =
-            "the password stands in clear text; it is hashed on the host, but not in this file";
-        let advice = "write a hash made by `openssl passwd -6`";
-        findings.warning(
-            Rule::ClearPassword,
-            entry.node.position,
-            &path,
-            reason,
-            advice,
-        );
+    if is_hashed(text) {
+        return Some(Secret::new(text));
     }
+    let advice = "write a hash made by `openssl passwd -6`";
+    if entry.key == "hashed_passwd" {
+        findings.error(Rule::Value, at, path, "this is not a hash", advice);
+        return None;
+    }
+    let reason =
+        "the password stands in clear text; it is hashed on the host, but not in this file";
+    findings.warning(Rule::ClearPassword, at, path, reason, advice);
     Some(Secret::new(text))
+}
+
+/// Reads `passwordExpiry`, a day.
+fn read_expiry(node: &Node, path: &KeyPath<'_>, findings: &mut Findings) -> Option<String> {
+    let text = node.text_at("passwordExpiry")?;
+    let parts: Vec<&str> = text.split('-').collect();
+    let number = |index: usize, digits: usize| {
+        let part = parts.get(index).filter(|part| part.len() == digits)?;
+        part.parse::<u16>().ok().filter(|_| !part.starts_with('+'))
+    };
+    let is_day = parts.len() == 3
+        && number(0, 4).is_some()
+        && number(1, 2).is_some_and(|month| (1..=12).contains(&month))
+        && number(2, 2).is_some_and(|day| (1..=31).contains(&day));
+    if let (false, Some(entry)) = (is_day, node.entry("passwordExpiry")) {
+        let (reason, advice) = ("this is not a day", "write it as `2027-12-31`");
+        let path = path.key("passwordExpiry");
+        findings.error(Rule::Value, entry.node.position, path, reason, advice);
+        return None;
+    }
+    Some(text)
 }
 
 /// Whether a `passwd` is already a crypt(5) hash (`$6$...`), or a lock (`!`, `*`, `!` before a hash).
@@ -239,7 +277,7 @@ pub fn is_hashed(passwd: &str) -> bool {
 }
 
 /// A list, or, as cloud-init also writes it, one text with commas.
-fn read_groups(node: &Node, path: &str, findings: &mut Findings) -> Vec<String> {
+fn read_groups(node: &Node, path: &KeyPath<'_>, findings: &mut Findings) -> Vec<String> {
     let Some(node) = node.at(&["groups"]) else {
         return Vec::new();
     };
@@ -253,19 +291,13 @@ fn read_groups(node: &Node, path: &str, findings: &mut Findings) -> Vec<String> 
     for group in &groups {
         if !is_account_name(group) {
             let reason = format!("`{group}` cannot be the name of a group");
-            findings.error(
-                Rule::Name,
-                node.position,
-                &join(path, "groups"),
-                &reason,
-                "",
-            );
+            findings.error(Rule::Name, node.position, path.key("groups"), &reason, "");
         }
     }
     groups
 }
 
-fn read_uid(node: &Node, path: &str, findings: &mut Findings) -> Option<u32> {
+fn read_uid(node: &Node, path: &KeyPath<'_>, findings: &mut Findings) -> Option<u32> {
     let node = node.at(&["uid"])?;
     let text = node.as_scalar()?;
     let decimal =
@@ -280,7 +312,7 @@ fn read_uid(node: &Node, path: &str, findings: &mut Findings) -> Option<u32> {
         findings.error(
             Rule::Value,
             node.position,
-            &join(path, "uid"),
+            path.key("uid"),
             &reason,
             "write a decimal number",
         );
@@ -289,7 +321,7 @@ fn read_uid(node: &Node, path: &str, findings: &mut Findings) -> Option<u32> {
 }
 
 /// Each key is one line of `authorized_keys`.
-pub(super) fn check_keys(node: &Node, path: &str, findings: &mut Findings) {
+pub(super) fn check_keys(node: &Node, path: &KeyPath<'_>, findings: &mut Findings) {
     for (index, item) in node.items().iter().enumerate() {
         let Some(text) = item.as_text() else { continue };
         let fault = match text.trim() {
@@ -300,7 +332,7 @@ pub(super) fn check_keys(node: &Node, path: &str, findings: &mut Findings) {
         findings.error(
             Rule::Value,
             item.position,
-            &format!("{path}[{index}]"),
+            path.item(index),
             fault,
             "write one key on one line",
         );

@@ -1,132 +1,462 @@
-//! The keys of a step (`reference/kairos.md` 4).
+//! The keys of a step (`reference/kairos.md` 4), and those of cloud-init's own that become steps.
 
-use crate::schema::{Schema, Shape, Unknown, field, not_carried_out};
+use crate::schema::{Field, Schema, Shape, field, not_carried_out, refused, tolerant};
 
-/// The stages of a host's life (`reference/palette.md` 1.9); each also with `.before` and `.after`.
-pub(crate) const NAMES: &[&str] = &[
-    "rootfs",
-    "initramfs",
-    "boot",
-    "fs",
-    "network",
-    "reconcile",
-    "before-install",
-    "after-install",
-    "after-install-chroot",
-    "before-upgrade",
-    "after-upgrade",
-    "after-upgrade-chroot",
-    "before-reset",
-    "after-reset",
-    "after-reset-chroot",
+/// The stages of a host's life (`reference/palette.md` 1.9), and when each runs; each also with `.before` and `.after`.
+pub(crate) const NAMES: &[(&str, &str)] = &[
+    (
+        "rootfs",
+        "In the initramfs, while the root is put together.",
+    ),
+    (
+        "initramfs",
+        "In the initramfs, with the root complete; the place for users.",
+    ),
+    ("boot", "When the system has started its services."),
+    ("fs", "When the filesystems are mounted."),
+    ("network", "When the network is up."),
+    (
+        "reconcile",
+        "Five minutes after the start, then every hour.",
+    ),
+    ("before-install", "Before an installation writes anything."),
+    (
+        "after-install",
+        "After an installation, outside of the new system.",
+    ),
+    (
+        "after-install-chroot",
+        "After an installation, inside the new system.",
+    ),
+    ("before-upgrade", "Before an upgrade writes anything."),
+    (
+        "after-upgrade",
+        "After an upgrade, outside of the new system.",
+    ),
+    (
+        "after-upgrade-chroot",
+        "After an upgrade, inside the new system.",
+    ),
+    ("before-reset", "Before a reset writes anything."),
+    ("after-reset", "After a reset, outside of the new system."),
+    (
+        "after-reset-chroot",
+        "After a reset, inside the new system.",
+    ),
 ];
+
+/// Whether there is a stage of this name, `.before` and `.after` included.
+pub(crate) fn is_stage(name: &str) -> bool {
+    let base = base(name);
+    NAMES.iter().any(|(known, _)| *known == base)
+}
+
+/// The name of a stage without `.before` or `.after`.
+pub(crate) fn base(name: &str) -> &str {
+    name.strip_suffix(".before")
+        .or_else(|| name.strip_suffix(".after"))
+        .unwrap_or(name)
+}
 
 /// One step of a stage.
-pub(crate) static STEP: Schema = Schema {
-    fields: &[
-        &[
-            field("name", Shape::Text),
-            field("if", Shape::Text),
-            field("directories", Shape::Objects(&DIRECTORY)),
-            field("files", Shape::Objects(&FILE)),
-            field("commands", Shape::Texts),
-            field("hostname", Shape::Text),
-            field("users", Shape::Named(&USER)),
-            field("authorized_keys", Shape::NamedTexts),
-            field("environment", Shape::Scalars),
-            field("environment_file", Shape::Text),
-        ],
-        CONDITIONS,
-        &[
-            not_carried_out("dns", Shape::Any),
-            not_carried_out("downloads", Shape::Any),
-            not_carried_out("git", Shape::Any),
-            not_carried_out("ensure_entities", Shape::Any),
-            not_carried_out("delete_entities", Shape::Any),
-            not_carried_out("sysctl", Shape::Any),
-            not_carried_out("modules", Shape::Any),
-            not_carried_out("timesyncd", Shape::Any),
-            not_carried_out("systemctl", Shape::Any),
-            not_carried_out("systemd_firstboot", Shape::Any),
-            not_carried_out("datasource", Shape::Any),
-            not_carried_out("layout", Shape::Any),
-            not_carried_out("package_pins", Shape::Any),
-            not_carried_out("packages", Shape::Any),
-            not_carried_out("unpack_images", Shape::Any),
-            not_carried_out("after", Shape::Any),
-        ],
+pub(crate) static STEP: Schema = tolerant(&[
+    &[
+        field(
+            "name",
+            Shape::Text,
+            "Name for logs. Steps named `skip-copy-*` do not reach the disk.",
+        ),
+        field(
+            "if",
+            Shape::Text,
+            "A shell test; the step runs if it succeeds.",
+        ),
     ],
-    misplaced: &[],
-    unknown: Unknown::Warned,
-};
+    CONDITIONS,
+    &[
+        not_carried_out("dns", Shape::Object(&DNS), "Writes `resolv.conf`."),
+        not_carried_out(
+            "downloads",
+            Shape::Objects(&DOWNLOAD),
+            "Files to be fetched; the certificate of the server is verified.",
+        ),
+        refused(
+            "git",
+            "put the files into the image or into `files`",
+            "A repository to be fetched.",
+        ),
+        not_carried_out(
+            "ensure_entities",
+            Shape::Objects(&ENTITY),
+            "Entries that `passwd`, `group` and `shadow` must have.",
+        ),
+        field(
+            "directories",
+            Shape::Objects(&DIRECTORY),
+            "Directories to be made.",
+        ),
+        field("files", Shape::Objects(&FILE), "Files to be written."),
+        field(
+            "commands",
+            Shape::Texts,
+            "Shell texts, run one after another.",
+        ),
+        not_carried_out(
+            "delete_entities",
+            Shape::Objects(&ENTITY),
+            "Entries that `passwd`, `group` and `shadow` must not have.",
+        ),
+        field("hostname", Shape::Text, "Name of the host."),
+        not_carried_out(
+            "sysctl",
+            Shape::Scalars,
+            "Parameters of the kernel, by name.",
+        ),
+        field("users", Shape::Named(&USER), "Users, by name."),
+        field(
+            "authorized_keys",
+            Shape::NamedTexts,
+            "SSH keys, by user; `github:name`, `gitlab:name` and URLs are fetched.",
+        ),
+        not_carried_out("modules", Shape::Texts, "Kernel modules to be loaded."),
+        not_carried_out(
+            "timesyncd",
+            Shape::Scalars,
+            "Settings of `timesyncd.conf`, by name.",
+        ),
+        not_carried_out(
+            "systemctl",
+            Shape::Object(&SYSTEMCTL),
+            "What becomes of units.",
+        ),
+        field("environment", Shape::Scalars, "Variables, by name."),
+        field(
+            "environment_file",
+            Shape::Text,
+            "Where `environment` is written; `/etc/environment` if absent.",
+        ),
+        not_carried_out(
+            "systemd_firstboot",
+            Shape::Scalars,
+            "Settings of `systemd-firstboot`, by name.",
+        ),
+        not_carried_out(
+            "datasource",
+            Shape::Object(&DATASOURCE),
+            "Where more user-data is looked for.",
+        ),
+        not_carried_out("layout", Shape::Object(&LAYOUT), "Changes of partitions."),
+        refused("package_pins", PACKAGES, "Versions of packages."),
+        refused("packages", PACKAGES, "Packages to be installed."),
+        refused("unpack_images", IMAGES, "Container images to be unpacked."),
+        not_carried_out(
+            "after",
+            Shape::Objects(&AFTER),
+            "Steps that come before this one.",
+        ),
+    ],
+]);
+
+const PACKAGES: &str = "put the packages into the provider image; its root is read-only";
+const IMAGES: &str = "put the content into the provider image or a content bundle";
 
 /// Conditions that this version cannot decide: a step with one of them does not run.
-pub(crate) const CONDITIONS: &[crate::schema::Field] = &[
-    not_carried_out("node", Shape::Any),
-    not_carried_out("only_os", Shape::Any),
-    not_carried_out("only_os_version", Shape::Any),
-    not_carried_out("only_arch", Shape::Any),
-    not_carried_out("only_service_manager", Shape::Any),
-    not_carried_out("if_files", Shape::Any),
+pub(crate) const CONDITIONS: &[Field] = &[
+    not_carried_out("node", Shape::Text, "Expression for the name of the host."),
+    not_carried_out(
+        "only_os",
+        Shape::Text,
+        "Expression for `ID` of `os-release`.",
+    ),
+    not_carried_out(
+        "only_os_version",
+        Shape::Text,
+        "Expression for `VERSION_ID` of `os-release`.",
+    ),
+    not_carried_out(
+        "only_arch",
+        Shape::Text,
+        "Expression for the architecture, such as `amd64`.",
+    ),
+    not_carried_out(
+        "only_service_manager",
+        Shape::Choice(SERVICE_MANAGERS),
+        "The service manager that must run.",
+    ),
+    not_carried_out(
+        "if_files",
+        Shape::Object(&IF_FILES),
+        "Files that must be there or not.",
+    ),
 ];
 
-static FILE: Schema = Schema {
-    fields: &[&[
-        field("path", Shape::Text),
-        field("permissions", Shape::Scalar),
-        field("owner", Shape::Count),
-        field("group", Shape::Count),
-        field("ownerstring", Shape::Text),
-        field("content", Shape::Text),
-        field("encoding", Shape::Text),
-    ]],
-    misplaced: &[],
-    unknown: Unknown::Warned,
-};
+pub(super) const SERVICE_MANAGERS: &[&str] = &["systemd", "openrc"];
 
-static DIRECTORY: Schema = Schema {
-    fields: &[&[
-        field("path", Shape::Text),
-        field("permissions", Shape::Scalar),
-        field("owner", Shape::Count),
-        field("group", Shape::Count),
-    ]],
-    misplaced: &[],
-    unknown: Unknown::Warned,
-};
+static IF_FILES: Schema = tolerant(&[&[
+    field("any", Shape::Texts, "One of these must be there."),
+    field("all", Shape::Texts, "Each of these must be there."),
+    field("none", Shape::Texts, "None of these may be there."),
+]]);
 
-const ACCOUNT: &[crate::schema::Field] = &[
-    field("passwd", Shape::Text),
-    field("ssh_authorized_keys", Shape::Texts),
-    field("gecos", Shape::Text),
-    field("homedir", Shape::Text),
-    field("no_create_home", Shape::Bool),
-    field("primary_group", Shape::Text),
-    field("no_user_group", Shape::Bool),
-    field("system", Shape::Bool),
-    field("no_log_init", Shape::Bool),
-    field("shell", Shape::Text),
-    field("lock_passwd", Shape::Bool),
-    field("uid", Shape::Scalar),
+static DNS: Schema = tolerant(&[&[
+    field("nameservers", Shape::Texts, "Addresses of the servers."),
+    field("search", Shape::Texts, "Domains that are searched."),
+    field("options", Shape::Texts, "Options of the resolver."),
+    field(
+        "path",
+        Shape::Text,
+        "The file; `/etc/resolv.conf` if absent.",
+    ),
+]]);
+
+static DOWNLOAD: Schema = tolerant(&[&[
+    field(
+        "path",
+        Shape::Text,
+        "Where the file is written; a folder if it ends with `/`.",
+    ),
+    field("url", Shape::Text, "Where it is fetched from."),
+    field("permissions", Shape::Scalar, "Mode, such as `0644`."),
+    field("owner", Shape::Count, "Id of the user."),
+    field("group", Shape::Count, "Id of the group."),
+    field(
+        "ownerstring",
+        Shape::Text,
+        "`user` or `user:group` by name.",
+    ),
+    field("timeout", Shape::Count, "Seconds that it may take."),
+]]);
+
+static ENTITY: Schema = tolerant(&[&[
+    field("path", Shape::Text, "The file, if it is not the usual one."),
+    field("entity", Shape::Text, "The entry, in the form of entities."),
+]]);
+
+static SYSTEMCTL: Schema = tolerant(&[&[
+    field("enable", Shape::Texts, "Units that start with the system."),
+    field(
+        "disable",
+        Shape::Texts,
+        "Units that do not start with the system.",
+    ),
+    field("start", Shape::Texts, "Units that start now."),
+    field("mask", Shape::Texts, "Units that cannot start."),
+    field("overrides", Shape::Objects(&OVERRIDE), "Drop-ins of units."),
+]]);
+
+static OVERRIDE: Schema = tolerant(&[&[
+    field("service", Shape::Text, "The unit."),
+    field(
+        "name",
+        Shape::Text,
+        "Name of the drop-in; `override-yip.conf` if absent.",
+    ),
+    field("content", Shape::Text, "The drop-in."),
+]]);
+
+static DATASOURCE: Schema = tolerant(&[&[
+    field("providers", Shape::Texts, "Sources, tried in this order."),
+    field(
+        "path",
+        Shape::Text,
+        "Folder into which the user-data is written.",
+    ),
+    field("userdata_name", Shape::Text, "Name of the file in it."),
+]]);
+
+static LAYOUT: Schema = tolerant(&[&[
+    field("device", Shape::Object(&LAYOUT_DEVICE), "The disk."),
+    field(
+        "expand_partition",
+        Shape::Object(&EXPAND),
+        "Makes the last partition larger.",
+    ),
+    field(
+        "add_partitions",
+        Shape::Objects(&ADD_PARTITION),
+        "Partitions to be added.",
+    ),
+]]);
+
+static LAYOUT_DEVICE: Schema = tolerant(&[&[
+    field(
+        "label",
+        Shape::Text,
+        "The disk that has a filesystem of this label.",
+    ),
+    field("path", Shape::Text, "Path of the disk."),
+    field("disk_name", Shape::Text, "Name of the disk."),
+    field("init_disk", Shape::Bool, "It gets a new partition table."),
+]]);
+
+static EXPAND: Schema = tolerant(&[&[field(
+    "size",
+    Shape::Count,
+    "Its new size in MiB; 0 is all that is free.",
+)]]);
+
+static ADD_PARTITION: Schema = tolerant(&[&[
+    field("fsLabel", Shape::Text, "Label of the filesystem."),
+    field("pLabel", Shape::Text, "Name of the partition."),
+    field("size", Shape::Count, "Size in MiB; 0 is all that is free."),
+    field("filesystem", Shape::Text, "The filesystem."),
+    field(
+        "bootable",
+        Shape::Bool,
+        "The partition can be started from.",
+    ),
+]]);
+
+static AFTER: Schema = tolerant(&[&[field("name", Shape::Text, "The step, as `<file>.<step>`.")]]);
+
+static FILE: Schema = tolerant(&[&[
+    field("path", Shape::Text, "Where it is written."),
+    field("permissions", Shape::Scalar, "Mode, such as `0644`."),
+    field("owner", Shape::Count, "Id of the user."),
+    field("group", Shape::Count, "Id of the group."),
+    field(
+        "ownerstring",
+        Shape::Text,
+        "`user` or `user:group` by name.",
+    ),
+    field("content", Shape::Text, "What it holds. May be a secret."),
+    field(
+        "encoding",
+        Shape::Choice(ENCODINGS),
+        "How the content is written; as it is if absent.",
+    ),
+]]);
+
+/// Every spelling of an encoding; bare `gz` is none, since compressed bytes cannot stand in a text.
+pub(super) const ENCODINGS: &[&str] = &[
+    "",
+    "text/plain",
+    "b64",
+    "base64",
+    "gz+base64",
+    "gzip+base64",
+    "gz+b64",
+    "gzip+b64",
+];
+
+static DIRECTORY: Schema = tolerant(&[&[
+    field("path", Shape::Text, "Where it is made."),
+    field("permissions", Shape::Scalar, "Mode, such as `0755`."),
+    field("owner", Shape::Count, "Id of the user."),
+    field("group", Shape::Count, "Id of the group."),
+]]);
+
+const ACCOUNT: &[Field] = &[
+    field(
+        "passwd",
+        Shape::Text,
+        "Hash of the password; a clear text is hashed on the host.",
+    ),
+    field(
+        "ssh_authorized_keys",
+        Shape::Texts,
+        "SSH keys; `github:name`, `gitlab:name` and URLs are fetched.",
+    ),
+    field("gecos", Shape::Text, "Full name."),
+    field("homedir", Shape::Text, "Home directory."),
+    field("no_create_home", Shape::Bool, "No home directory is made."),
+    field("primary_group", Shape::Text, "Primary group."),
+    field(
+        "no_user_group",
+        Shape::Bool,
+        "No group of the user's own is made.",
+    ),
+    field(
+        "system",
+        Shape::Bool,
+        "The id comes from the range of the system.",
+    ),
+    field("no_log_init", Shape::Bool, "Kept for other programs."),
+    field("shell", Shape::Text, "Login shell."),
+    field("lock_passwd", Shape::Bool, "No login by password."),
+    field("uid", Shape::Scalar, "Id of the user."),
 ];
 
 /// One of `stages.*[].users`.
-pub(crate) static USER: Schema = Schema {
-    fields: &[ACCOUNT, &[field("groups", Shape::Texts)]],
-    misplaced: &[],
-    unknown: Unknown::Warned,
-};
+static USER: Schema = tolerant(&[
+    ACCOUNT,
+    &[field(
+        "groups",
+        Shape::Texts,
+        "Groups beside the primary one.",
+    )],
+]);
+
+/// What a user has where the list of users is cloud-init's.
+const LISTED: &[Field] = &[
+    field("name", Shape::Text, "Name of the user."),
+    field(
+        "groups",
+        Shape::TextOrTexts,
+        "Groups beside the primary one, as a list or separated by commas.",
+    ),
+];
 
 /// One of the top-level `users`, as cloud-init writes them.
-pub(crate) static LISTED_USER: Schema = Schema {
-    fields: &[
-        ACCOUNT,
-        &[
-            field("name", Shape::Text),
-            field("groups", Shape::TextOrTexts),
-            not_carried_out("sudo", Shape::Any),
-        ],
+pub(crate) static LISTED_USER: Schema = tolerant(&[
+    ACCOUNT,
+    LISTED,
+    &[
+        field(
+            "plain_text_passwd",
+            Shape::Text,
+            "The password in clear text.",
+        ),
+        field("hashed_passwd", Shape::Text, "Hash of the password."),
+        not_carried_out("sudo", Shape::Any, "Rules of sudo."),
     ],
-    misplaced: &[],
-    unknown: Unknown::Warned,
-};
+]);
+
+/// One of `stylus.site.users`.
+pub(crate) static SITE_USER: Schema = tolerant(&[
+    ACCOUNT,
+    LISTED,
+    &[
+        field(
+            "plain_text_passwd",
+            Shape::Text,
+            "The password in clear text.",
+        ),
+        field("hashed_passwd", Shape::Text, "Hash of the password."),
+        field(
+            "passwordExpiry",
+            Shape::Text,
+            "Day on which the password ends, as `2027-12-31`.",
+        ),
+    ],
+]);
+
+/// One of the top-level `write_files`.
+pub(crate) static WRITE_FILE: Schema = tolerant(&[&[
+    field("path", Shape::Text, "Where it is written."),
+    field("content", Shape::Text, "What it holds. May be a secret."),
+    field("owner", Shape::Text, "`user` or `user:group` by name."),
+    field("permissions", Shape::Scalar, "Mode, such as `0644`."),
+    field(
+        "encoding",
+        Shape::Choice(ENCODINGS),
+        "How the content is written.",
+    ),
+    refused(
+        "append",
+        "use a command under `runcmd`",
+        "Adds to the file instead of writing it.",
+    ),
+    not_carried_out("defer", Shape::Bool, "Writes it later."),
+]]);
+
+/// The top-level `growpart`.
+pub(crate) static GROWPART: Schema = tolerant(&[&[
+    field("mode", Shape::Any, "`off` or `false` does nothing."),
+    field("devices", Shape::Texts, "Disks whose last partition grows."),
+    field(
+        "ignore_growroot_disabled",
+        Shape::Bool,
+        "Kept for other programs.",
+    ),
+]]);

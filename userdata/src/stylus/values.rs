@@ -1,6 +1,6 @@
 //! The rules of single values under `stylus.site`.
 
-use super::{Endpoint, HostId};
+use super::site::{Endpoint, HostId};
 use crate::finding::Rule;
 use crate::place::is_host_name;
 use crate::secret::Secret;
@@ -126,6 +126,11 @@ pub(super) fn one_line(text: &str) -> Result<String, Fault> {
 }
 
 /// A value that somebody forgot to fill in; it gets a finding of its own (rule U34).
-fn is_placeholder(text: &str) -> bool {
+pub(super) fn is_placeholder(text: &str) -> bool {
     text.starts_with('<') && text.ends_with('>')
+}
+
+/// Whether a text is the id of a project: 24 hexadecimal digits.
+pub(super) fn is_project_uid(text: &str) -> bool {
+    text.len() == 24 && text.chars().all(|c| c.is_ascii_hexdigit())
 }
