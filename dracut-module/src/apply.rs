@@ -190,11 +190,16 @@ impl<H: Host> Assembly<'_, H> {
         at: &Path,
         attributes: Attributes,
     ) -> Result<Notes> {
+        let ledger = ledger_of(store);
+        if !store.is_dir() {
+            // What the ledger says was put here is gone as a whole, not deleted file by file.
+            remove_if_there(&ledger)?;
+        }
         make_directory(store, attributes)?;
         let mut notes = Notes::new();
         if let Some(image) = seed_from {
             // A path that cannot be seeded whole is better bound than lost: what it holds must persist.
-            match seed::seed(image, store, &ledger_of(store), &self.image_id) {
+            match seed::seed(image, store, &ledger, &self.image_id) {
                 Ok(seeded) => notes.extend(in_words(&seeded)),
                 Err(error) => notes.push(format!("not seeded whole: {error:#}")),
             }
@@ -243,13 +248,29 @@ fn in_words(seeded: &seed::Seeded) -> Notes {
     if seeded.put > 0 {
         notes.push(format!("{} files from the image", seeded.put));
     }
+    if seeded.removed > 0 {
+        notes.push(format!(
+            "{} files removed that the image lacks",
+            seeded.removed
+        ));
+    }
     for (what, names) in [
         ("kept, changed on this machine", &seeded.kept),
+        ("not put, deleted on this machine", &seeded.deleted),
         ("left out, not a file", &seeded.left_out),
     ] {
         notes.extend(names.iter().map(|name| format!("{what}: {name}")));
     }
     notes
+}
+
+fn remove_if_there(file: &Path) -> Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("removing {}", file.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn make_extra_layer(root: &Path, directories: &[NewDirectory]) -> Result<Notes> {

@@ -1,14 +1,15 @@
 //! Brings the image's content to a persistent directory, once per image.
 //!
 //! A ledger beside the stores says what was put there and for which image. A file that is still as it was put is
-//! replaced by the next image's; a file that the machine changed is kept. Dates alone cannot tell the two apart: images
+//! replaced by the next image's, or goes if that has none; a file that the machine changed is kept, and one that it
+//! deleted stays away. What is known of a kept file is handed on from ledger to ledger. Dates alone cannot tell the two apart: images
 //! are built with clamped dates, so "newer wins" would show the programs of the first image for ever.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, FileTimes, Metadata, Permissions};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -22,18 +23,33 @@ pub(crate) struct Seeded {
     pub put: u64,
     /// Files that the machine changed and that the image has in another version, relative to the directory.
     pub kept: Vec<String>,
+    /// Files that the machine deleted and that the image still has, relative to the directory.
+    pub deleted: Vec<String>,
+    /// Untouched files of an older image that this one lacks.
+    pub removed: u64,
     /// What cannot be copied (devices, sockets), relative to the directory.
     pub left_out: Vec<String>,
 }
 
 /// What was put: enough to see later whether it was touched.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Mark {
     size: u64,
     seconds: i64,
     nanoseconds: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     link: Option<String>,
+    /// Nothing was put: the machine's own file was there. Equal to no file, so that it is kept for good.
+    #[serde(default, skip_serializing_if = "is_false")]
+    own: bool,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the shape serde asks for"
+)]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl Mark {
@@ -49,6 +65,14 @@ impl Mark {
                 found.mtime_nsec()
             },
             link: link.map(|target| target.to_string_lossy().into_owned()),
+            own: false,
+        }
+    }
+
+    fn own() -> Self {
+        Self {
+            own: true,
+            ..Self::default()
         }
     }
 }
@@ -80,6 +104,8 @@ pub(crate) fn seed(
         },
         done: Seeded::default(),
     };
+    // First: a file may be in the way of a directory.
+    copy.remove_dropped(image, store)?;
     copy.directory(image, store, Path::new(""))?;
     host::files::sync_filesystem(store)?;
     if let Some(folder) = ledger.parent() {
@@ -146,25 +172,81 @@ impl Copy {
         present: Option<&Metadata>,
     ) -> io::Result<()> {
         let key = told(name);
+        let mark = self.old.files.get(&key);
         let put = match present {
-            None => true,
+            None => mark.is_none(),
             Some(present) if same(source, target, wanted, present)? => false,
-            Some(present) => match self.old.files.get(&key) {
+            Some(present) => match mark {
                 Some(mark) => *mark == Mark::of(target, present),
                 None => !present.is_dir() && wanted.mtime() > present.mtime(),
             },
         };
+        let handed_on = mark.cloned().unwrap_or_else(Mark::own);
         if put {
             put_file(source, target, wanted)?;
             self.done.put += 1;
+        } else if present.is_none() {
+            self.done.deleted.push(key.clone());
+            self.new.files.insert(key, handed_on);
+            return Ok(());
         }
         let now = fs::symlink_metadata(target)?;
         if put || same(source, target, wanted, &now)? {
             self.new.files.insert(key, Mark::of(target, &now));
         } else {
-            self.done.kept.push(key);
+            self.done.kept.push(key.clone());
+            self.new.files.insert(key, handed_on);
         }
         Ok(())
+    }
+
+    /// Removes what an older image put, nobody touched and this image lacks: a link in a `.wants` folder would start a
+    /// unit that is no more, a certificate would be trusted for ever.
+    fn remove_dropped(&mut self, image: &Path, store: &Path) -> io::Result<()> {
+        for (key, mark) in &self.old.files {
+            let name = Path::new(key);
+            let wanted = below_directories(image, name)
+                && fs::symlink_metadata(image.join(name))
+                    .is_ok_and(|found| found.is_file() || found.is_symlink());
+            if wanted || !below_directories(store, name) {
+                continue;
+            }
+            let target = store.join(name);
+            let Ok(present) = fs::symlink_metadata(&target) else {
+                continue;
+            };
+            if present.is_dir() || *mark != Mark::of(&target, &present) {
+                // The machine's own now; a later image that has it again must know.
+                self.new.files.insert(key.clone(), mark.clone());
+                continue;
+            }
+            fs::remove_file(&target)?;
+            self.done.removed += 1;
+            remove_empty(image, store, name);
+        }
+        Ok(())
+    }
+}
+
+/// Whether all directories above `name` in `root` are directories, not links that lead out of it.
+fn below_directories(root: &Path, name: &Path) -> bool {
+    name.components()
+        .all(|part| matches!(part, Component::Normal(_)))
+        && name
+            .ancestors()
+            .skip(1)
+            .all(|above| fs::symlink_metadata(root.join(above)).is_ok_and(|found| found.is_dir()))
+}
+
+/// Removes the directories above `name` that are empty and that the image lacks.
+fn remove_empty(image: &Path, store: &Path, name: &Path) {
+    for above in name.ancestors().skip(1) {
+        let wanted = above.as_os_str().is_empty()
+            || fs::symlink_metadata(image.join(above)).is_ok_and(|found| found.is_dir());
+        // One that is not empty is not removed; it stays with what the machine put there.
+        if wanted || fs::remove_dir(store.join(above)).is_err() {
+            return;
+        }
     }
 }
 
@@ -231,145 +313,5 @@ fn told(path: &Path) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::{Tree, put};
-
-    struct Case {
-        tree: Tree,
-    }
-
-    impl Case {
-        fn new() -> Self {
-            let tree = Tree::new();
-            fs::create_dir_all(tree.at("image/dir")).unwrap();
-            fs::create_dir_all(tree.at("store")).unwrap();
-            Self { tree }
-        }
-
-        fn seed(&self, id: &str) -> Seeded {
-            seed(
-                &self.tree.at("image"),
-                &self.tree.at("store"),
-                &self.tree.at("ledger/x.json"),
-                id,
-            )
-            .unwrap()
-        }
-
-        fn write(&self, path: &str, text: &str, seconds: u64) {
-            let at = self.tree.at(path);
-            put(&at, text.as_bytes());
-            let date = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
-            let times = FileTimes::new().set_modified(date);
-            File::options()
-                .write(true)
-                .open(at)
-                .unwrap()
-                .set_times(times)
-                .unwrap();
-        }
-
-        fn read(&self, path: &str) -> String {
-            fs::read_to_string(self.tree.at(path)).unwrap()
-        }
-    }
-
-    #[test]
-    fn a_copy_keeps_mode_date_links_and_attributes() {
-        let case = Case::new();
-        case.write("image/dir/tool", "#!", 1_000_000);
-        let tool = case.tree.at("image/dir/tool");
-        fs::set_permissions(&tool, Permissions::from_mode(0o4750)).unwrap();
-        let has_xattr = xattr::set(&tool, "user.note", b"kept").is_ok();
-        case.tree.link("image/dir/link", "/nowhere");
-        fs::set_permissions(case.tree.at("image/dir"), Permissions::from_mode(0o711)).unwrap();
-        let done = case.seed("1");
-        assert_eq!(done.put, 2);
-        let copy = case.tree.at("store/dir/tool");
-        let found = fs::metadata(&copy).unwrap();
-        assert_eq!((found.mode() & 0o7777, found.mtime()), (0o4750, 1_000_000));
-        if has_xattr {
-            assert_eq!(xattr::get(&copy, "user.note").unwrap().unwrap(), b"kept");
-        }
-        let link = fs::read_link(case.tree.at("store/dir/link")).unwrap();
-        assert_eq!(link, Path::new("/nowhere"));
-        let dir = fs::metadata(case.tree.at("store/dir")).unwrap();
-        assert_eq!(dir.mode() & 0o7777, 0o711);
-    }
-
-    #[test]
-    fn the_same_image_is_seeded_once_and_costs_nothing_after() {
-        let case = Case::new();
-        case.write("image/a", "1", 1);
-        assert_eq!(case.seed("1").put, 1);
-        fs::remove_file(case.tree.at("store/a")).unwrap();
-        assert_eq!(case.seed("1"), Seeded::default());
-        assert!(!case.tree.at("store/a").exists());
-    }
-
-    #[test]
-    fn the_next_image_replaces_what_nobody_touched_and_keeps_what_the_machine_changed() {
-        let case = Case::new();
-        // All dates are the same, as in a reproducible image.
-        for name in ["untouched", "changed", "equal"] {
-            case.write(&format!("image/{name}"), "old", 1);
-        }
-        case.tree.link("image/link", "old");
-        case.seed("1");
-        case.write("store/changed", "mine", 99);
-        case.write("store/own", "mine", 99);
-        for name in ["untouched", "changed"] {
-            case.write(&format!("image/{name}"), "new", 1);
-        }
-        case.write("image/added", "new", 1);
-        fs::remove_file(case.tree.at("image/link")).unwrap();
-        case.tree.link("image/link", "new");
-        let done = case.seed("2");
-        assert_eq!((done.put, done.kept), (3, vec!["changed".to_owned()]));
-        let table = [
-            ("untouched", "new"),
-            ("changed", "mine"),
-            ("equal", "old"),
-            ("own", "mine"),
-            ("added", "new"),
-        ];
-        for (name, expected) in table {
-            assert_eq!(case.read(&format!("store/{name}")), expected, "{name}");
-        }
-        let link = fs::read_link(case.tree.at("store/link")).unwrap();
-        assert_eq!(link, Path::new("new"));
-    }
-
-    #[test]
-    fn without_a_ledger_only_older_files_are_replaced() {
-        let case = Case::new();
-        case.write("image/older", "image", 10);
-        case.write("store/older", "disk", 5);
-        case.write("image/newer", "image", 10);
-        case.write("store/newer", "disk", 20);
-        let done = case.seed("1");
-        assert_eq!(case.read("store/older"), "image");
-        assert_eq!(case.read("store/newer"), "disk");
-        assert_eq!(done.kept, ["newer"]);
-    }
-
-    #[test]
-    fn a_seeding_that_was_cut_off_is_done_again() {
-        let case = Case::new();
-        case.write("image/a", "whole", 1);
-        case.write(&format!("store/{UNFINISHED}"), "wh", 1);
-        case.tree.file("ledger/x.json", b"{\"image_id\":\"1\",\"fi");
-        assert_eq!(case.seed("1").put, 1);
-        assert_eq!(case.read("store/a"), "whole");
-        assert_eq!(fs::read_dir(case.tree.at("store")).unwrap().count(), 2);
-    }
-
-    #[test]
-    fn a_directory_that_the_machine_made_of_a_file_is_kept() {
-        let case = Case::new();
-        case.write("image/a", "file", 10);
-        fs::create_dir(case.tree.at("store/a")).unwrap();
-        assert_eq!(case.seed("1").kept, ["a"]);
-    }
-}
+#[path = "seed_tests.rs"]
+mod tests;
