@@ -33,7 +33,7 @@ mod within;
 
 pub use assemble::assemble;
 pub use error::BootError;
-pub use password::{hash_password, is_hashed, system_random};
+pub use password::{hash_password, system_random};
 pub use paths::Paths;
 pub use report::Report;
 pub use survey::{Attributes, Place, Survey};

@@ -40,11 +40,6 @@ pub fn system_random(bytes: &mut [u8]) -> std::io::Result<()> {
     std::fs::File::open("/dev/urandom")?.read_exact(bytes)
 }
 
-/// Whether a `passwd` value is a hash already, or locks the account, and is to be kept as it is.
-pub fn is_hashed(passwd: &str) -> bool {
-    passwd.starts_with(['$', '!', '*'])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,16 +70,6 @@ mod tests {
         for clear in ["", "hidden\nhidden", "hidden\0"] {
             let error = hash_password(clear, &mut fixed).unwrap_err();
             assert!(!error.to_string().contains("hidden"), "{error}");
-        }
-    }
-
-    #[test]
-    fn hashes_and_locks_are_recognised() {
-        for value in ["$6$a$b", "$y$j9T$a$b", "!", "*", "!*"] {
-            assert!(is_hashed(value), "{value}");
-        }
-        for value in ["", "secret", "6$a"] {
-            assert!(!is_hashed(value), "{value}");
         }
     }
 }

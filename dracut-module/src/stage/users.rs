@@ -10,7 +10,7 @@ use host::files::write_synced;
 
 use super::accounts::{Account, Accounts, User};
 use super::keys;
-use crate::password::{hash_password, is_hashed, system_random};
+use crate::password::{hash_password, system_random};
 
 /// Creates or updates a user in `/etc` of this root, then its home and its keys.
 pub(super) fn ensure(wanted: &userdata::User) -> Result<String> {
@@ -43,7 +43,7 @@ pub(super) fn account_of(root: &Path, name: &str) -> Result<Account> {
 fn translate(wanted: &userdata::User) -> Result<User> {
     let hash = match wanted.passwd.as_ref().map(userdata::Secret::reveal) {
         None => None,
-        Some(passwd) if is_hashed(passwd) => Some(passwd.to_owned()),
+        Some(passwd) if userdata::is_hashed(passwd) => Some(passwd.to_owned()),
         Some(clear) => Some(
             hash_password(clear, &mut system_random)
                 .with_context(|| format!("user {}", wanted.name))?,
@@ -226,6 +226,27 @@ mod tests {
         ensure_in(&root, &wanted).unwrap();
         let keys = fs::read_to_string(tree.at("home/kairos/.ssh/authorized_keys")).unwrap();
         assert_eq!(keys, "ssh-ed25519 AAAA one\n");
+    }
+
+    #[test]
+    fn a_clear_password_that_looks_like_a_hash_is_hashed() {
+        let hash = "$6$rounds=5000$saltsalt$abcdefghijklmnop./0123456789";
+        for (passwd, kept) in [
+            (hash, true),
+            ("!", true),
+            ("$ecret", false),
+            ("!Secret1", false),
+            ("*pass", false),
+        ] {
+            let wanted = userdata::User {
+                name: "ada".into(),
+                passwd: Some(userdata::Secret::new(passwd)),
+                ..userdata::User::default()
+            };
+            let hash = translate(&wanted).unwrap().hash.unwrap();
+            assert_eq!(hash == passwd, kept, "{passwd}");
+            assert!(kept || hash.starts_with("$6$"), "{passwd}");
+        }
     }
 
     #[test]
