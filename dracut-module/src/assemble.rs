@@ -76,7 +76,8 @@ fn write_report(report: &Report, paths: &Paths) -> Result<()> {
     }
     let mut json = serde_json::to_vec_pretty(report)?;
     json.push(b'\n');
-    write_synced(&folder.join("sysroot.json"), &json, 0o644)
+    // Of the same mode as the stages': what a file system check or a mount says is nobody else's business.
+    write_synced(&folder.join("sysroot.json"), &json, 0o600)
 }
 
 impl<H: Host> Assembly<'_, H> {

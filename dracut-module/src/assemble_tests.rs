@@ -122,6 +122,67 @@ fn whatever_request_fails_there_is_a_root_or_everything_is_undone() {
 }
 
 #[test]
+fn a_secret_in_a_command_reaches_no_file_but_the_one_for_root() {
+    let tree = remembered();
+    tree.file(
+        "run/landfall/oem/91.yaml",
+        b"#cloud-config\nstages:\n  rootfs:\n    - commands: ['TOKEN=hunter2; set -x; echo $TOKEN; exit 3']\n",
+    );
+    let mut host = WithShell(Recorder::default());
+    let report = assemble(&mut host, &tree.paths).unwrap();
+    assert!(
+        format!("{report:?}").contains("command 1 of the step at line 4: exit status 3"),
+        "{report:?}"
+    );
+    let folder = tree.at("run/landfall");
+    let json = fs::read_to_string(folder.join("sysroot.json")).unwrap();
+    assert!(
+        !json.contains("TOKEN") && !json.contains("hunter2"),
+        "{json}"
+    );
+    for name in ["sysroot.json", "stages.json"] {
+        let found = fs::metadata(folder.join(name)).unwrap();
+        assert_eq!(found.permissions().mode() & 0o777, 0o600, "{name}");
+    }
+    assert!(
+        host.0
+            .calls
+            .iter()
+            .all(|call| !call.contains("hunter2") && !call.contains("TOKEN")),
+        "{:?}",
+        host.0.calls
+    );
+}
+
+/// Remembers, but shells run.
+struct WithShell(Recorder);
+
+impl Host for WithShell {
+    fn run(&mut self, argv: &Argv) -> Result<host::Output> {
+        if argv.program == "/bin/sh" {
+            return Linux.run(argv);
+        }
+        self.0.run(argv)
+    }
+
+    fn mount(&mut self, mount: &Mount) -> Result<()> {
+        self.0.mount(mount)
+    }
+
+    fn unmount(&mut self, at: &Path) -> Result<()> {
+        self.0.unmount(at)
+    }
+
+    fn attach_loop(&mut self, request: &LoopRequest) -> Result<PathBuf> {
+        self.0.attach_loop(request)
+    }
+
+    fn detach_loop(&mut self, device: &Path) -> Result<()> {
+        self.0.detach_loop(device)
+    }
+}
+
+#[test]
 fn recovery_and_reset_are_refused_before_anything_is_mounted() {
     for word in ["landfall.recovery", "kairos.reset"] {
         let tree = remembered();

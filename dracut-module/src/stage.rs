@@ -19,6 +19,7 @@ use host::Host;
 
 pub use accounts::{Account, Accounts, User};
 pub use outcome::{StageReport, StepOutcome, record};
+pub use steps::TIME_LIMIT;
 
 /// The directories whose stage files are run, in this order.
 pub const SOURCES: [&str; 3] = ["/system/oem", "/oem", "/usr/local/cloud-config"];

@@ -24,7 +24,7 @@ pub struct StepOutcome {
     pub step: String,
     /// Which part of it: `commands`, `users`, ...
     pub field: String,
-    /// Why it failed; absent if it did not.
+    /// Why it failed; absent if it did not. Quotes neither a command nor its output.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// The end of what commands wrote.
@@ -33,6 +33,7 @@ pub struct StepOutcome {
 }
 
 impl fmt::Display for StepOutcome {
+    /// For screens and logs: without the output, which may hold secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.file.display())?;
         for part in [&self.stage, &self.step, &self.field] {

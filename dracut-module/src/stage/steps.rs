@@ -2,11 +2,20 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use host::{Argv, CommandFailed, Host};
 use userdata::Step;
 
 use super::{StageReport, StepOutcome, files, keys, users};
+
+/// How long one command or condition may take. The boot waits for it; what takes longer belongs into a unit.
+pub const TIME_LIMIT: Duration = Duration::from_mins(10);
+
+/// Reads the operator's text from standard input and carries it out with an empty one, so that no command reads the
+/// rest of the script. As an argument everybody could read the text in `/proc`.
+const SOURCE_STDIN: &str = "exec 3<&0 </dev/null; . /proc/self/fd/3";
 
 /// Carries out a step if its conditions hold. A part that fails ends neither the step nor the stage.
 pub(super) fn carry_out(
@@ -20,63 +29,93 @@ pub(super) fn carry_out(
         .name
         .clone()
         .unwrap_or_else(|| format!("line {}", step.line));
-    let mut note = |field: &str, result: Result<String>| {
-        let (output, error) = match result {
-            Ok(output) => (output, None),
-            Err(error) => (String::new(), Some(format!("{error:#}"))),
-        };
+    let mut note = |field: &str, part: Part| {
         report.push(StepOutcome {
             stage: stage.to_owned(),
             file: file.to_owned(),
             step: name.clone(),
             field: field.to_owned(),
-            error,
-            output,
+            error: part.error,
+            output: part.output,
         });
     };
     match holds(step, host) {
         Ok(true) => {}
         Ok(false) => {
-            return note(
-                "if",
-                Ok("does not hold; the step is passed over".to_owned()),
-            );
+            let told = Ok("does not hold; the step is passed over".to_owned());
+            return note("if", told.into());
         }
-        Err(error) => return note("if", Err(error)),
+        Err(error) => return note("if", Err(error).into()),
     }
     for key in &step.not_carried_out {
-        note(key, Err(anyhow::anyhow!("not carried out by this version")));
+        note(key, Err(anyhow!("not carried out by this version")).into());
     }
     for directory in &step.directories {
-        note("directories", files::make_directory(directory));
+        note("directories", files::make_directory(directory).into());
     }
     for wanted in &step.files {
-        note("files", files::write_file(wanted));
+        note("files", files::write_file(wanted).into());
     }
-    for command in &step.commands {
-        note(
-            "commands",
-            shell(command, host).map_err(|error| error.context(first_line(command))),
-        );
+    for (text, number) in step.commands.iter().zip(1..) {
+        note("commands", command(text, number, step.line, host));
     }
     if let Some(hostname) = &step.hostname {
-        note("hostname", set_hostname(hostname));
+        note("hostname", set_hostname(hostname).into());
     }
     for user in &step.users {
-        note("users", users::ensure(user));
+        note("users", users::ensure(user).into());
     }
     for (user, lines) in &step.authorized_keys {
-        note("authorized_keys", keys::add(user, lines));
+        note("authorized_keys", keys::add(user, lines).into());
     }
     if !step.environment.is_empty() {
         let file = step
             .environment_file
             .as_deref()
             .unwrap_or("/etc/environment");
-        note(
-            "environment",
-            files::merge_environment(Path::new(file), &step.environment),
-        );
+        let merged = files::merge_environment(Path::new(file), &step.environment);
+        note("environment", merged.into());
+    }
+}
+
+/// How one part of a step went.
+struct Part {
+    /// For everybody: screens, the journal. Never what an operator wrote as a command or what that wrote.
+    error: Option<String>,
+    /// For root alone.
+    output: String,
+}
+
+impl From<Result<String>> for Part {
+    fn from(result: Result<String>) -> Self {
+        match result {
+            Ok(output) => Self {
+                error: None,
+                output,
+            },
+            Err(error) => Self {
+                error: Some(format!("{error:#}")),
+                output: String::new(),
+            },
+        }
+    }
+}
+
+/// Carries out a command. It may hold a secret (`TOKEN=... curl`) and so may what it writes (`set -x`), so a failure is
+/// told by its number and place, and the words it left only as output.
+fn command(text: &str, number: usize, line: usize, host: &mut impl Host) -> Part {
+    let (reason, output) = match shell(text, host) {
+        Ok(output) => return Ok(output).into(),
+        Err(error) => match error.downcast::<CommandFailed>() {
+            Ok(failed) => (failed.status, failed.tail),
+            Err(error) => (format!("{error:#}"), String::new()),
+        },
+    };
+    Part {
+        error: Some(format!(
+            "command {number} of the step at line {line}: {reason}"
+        )),
+        output,
     }
 }
 
@@ -91,27 +130,28 @@ fn holds(step: &Step, host: &mut impl Host) -> Result<bool> {
     };
     match shell(condition, host) {
         Ok(_) => Ok(true),
-        Err(error) if error.downcast_ref::<CommandFailed>().is_some() => Ok(false),
-        Err(error) => Err(error),
+        Err(error) => match error.downcast_ref::<CommandFailed>() {
+            Some(failed) if failed.timed_out => {
+                bail!(
+                    "the step is passed over: its condition was {}",
+                    failed.status
+                )
+            }
+            Some(_) => Ok(false),
+            None => Err(error),
+        },
     }
 }
 
 /// The one place where a shell runs: what it gets was written by an operator as shell, and is passed as it is.
-fn shell(command: &str, host: &mut impl Host) -> Result<String> {
+fn shell(text: &str, host: &mut impl Host) -> Result<String> {
     let argv = Argv::new("/bin/sh")
-        .arg("-c")
-        .arg(command)
+        .args(["-c", SOURCE_STDIN])
+        .stdin(text)
+        .time_limit(TIME_LIMIT)
         .env("HOME", "/root");
     let output = host.run(&argv)?;
     Ok(format!("{}{}", output.stdout, output.stderr))
-}
-
-/// The start of a command tells it from its neighbours; all of it may hold a secret that a person should not meet in a
-/// log.
-fn first_line(command: &str) -> String {
-    let line = command.trim().lines().next().unwrap_or_default();
-    let word = line.split_whitespace().next().unwrap_or_default();
-    format!("command starting with {word:?}")
 }
 
 fn set_hostname(name: &str) -> Result<String> {
@@ -137,3 +177,7 @@ fn set_hostname(name: &str) -> Result<String> {
 fn in_initramfs() -> bool {
     Path::new("/proc/1/root/etc/initrd-release").exists()
 }
+
+#[cfg(test)]
+#[path = "steps_tests.rs"]
+mod tests;
