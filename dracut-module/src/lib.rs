@@ -29,6 +29,8 @@ pub mod stage;
 mod survey;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod units_tests;
 mod within;
 
 pub use assemble::assemble;
