@@ -202,6 +202,10 @@ fn root_a_disk_that_does_not_keep_what_is_written_is_found_by_reading_it_back() 
             flip_bit(&work_folder().join(name), 5000);
         });
     }
+    let short = "state:/cOS/active.img is shorter than what was written";
+    failed("read back", "LF-I04", short, |_| {
+        shorten(&work_folder().join("state/cOS/active.img"), 4 << 20);
+    });
 }
 
 #[test]
