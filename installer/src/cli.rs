@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use installer::install::{Request, install, prepare};
 use installer::media::{self, IsoOptions, PayloadOptions, build_iso, build_payload};
 use installer::report::{Event, EventWriter, Exit};
-use installer::{host_name, live, register};
+use installer::{host_name, live, register, site_network};
 
 /// Version of this program.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -333,6 +333,14 @@ fn assemble_root(root: &Path) -> Result<()> {
         say(
             &mut io::stderr(),
             &format!("the host keeps the name of its image: {error:#}"),
+        );
+    }
+    if let Some(user_data) = &named
+        && let Err(error) = site_network::write(Path::new("/run"), user_data)
+    {
+        say(
+            &mut io::stderr(),
+            &format!("the network of the user-data is not set up: {error:#}"),
         );
     }
     run_stage("initramfs", root);

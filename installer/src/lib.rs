@@ -23,6 +23,8 @@ pub mod medium;
 pub mod payload;
 pub mod plan;
 pub mod progress;
+pub mod recovery;
 pub mod register;
 pub mod report;
 pub mod screens;
+pub mod site_network;
