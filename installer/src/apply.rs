@@ -4,7 +4,12 @@
 
 mod esp;
 mod images;
+mod replace;
 mod table;
+
+pub(crate) use esp::readable as esp_readable;
+pub(crate) use table::read_at;
+mod unfinished;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -13,19 +18,23 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use host::files::{sync_filesystem, write_synced};
 use host::{Argv, Host, LoopRequest, Mount};
-use partition::Filesystem;
+use partition::{Filesystem, Partition};
 use uuid::Uuid;
 
 use crate::code::{Code, OrTrouble};
+use crate::machine::Disk;
 use crate::payload::Payload;
 use crate::plan::{Place, Plan, Step};
 use crate::report::Event;
 
 /// The programs that steps run; `dracut-module/rootfs` installs exactly these, and a test holds the two together.
-pub const TOOLS: [&str; 6] = ["losetup", "mcopy", "mkfs.ext4", "mkfs.vfat", "mmd", "mren"];
+pub const TOOLS: [&str; 6] = ["losetup", "mcopy", "mke2fs", "mkfs.vfat", "mmd", "mren"];
 
 /// Features that GRUB 2.06 (and older) cannot read, switched off by name: newer mke2fs versions switch them on.
-const EXT4_FEATURES: &str = "^metadata_csum_seed,^orphan_file";
+const EXT_FEATURES: &str = "^metadata_csum_seed,^orphan_file";
+
+/// Bytes from which on a FAT file system is made as FAT32.
+const FAT32_LEAST: u64 = 64 << 20;
 
 /// What a run needs beside the plan.
 #[derive(Debug)]
@@ -77,7 +86,14 @@ pub fn apply<H: Host>(
     let undone = run.undo();
     match (applied, undone) {
         (Err(first), Err(second)) => Err(first.context(format!("and while undoing: {second:#}"))),
-        (applied, undone) => applied.and(undone),
+        // The disk boots: what is left over now (a loop device) is worth a word, not a failure.
+        (Ok(()), Err(left)) => {
+            on_event(&Event::Note {
+                text: format!("after the last step: {left:#}"),
+            });
+            Ok(())
+        }
+        (applied, Ok(())) => applied,
     }
 }
 
@@ -116,15 +132,18 @@ impl<H: Host> Run<'_, H> {
                 slots,
                 recovery,
                 size,
-            } => self.write_images(slots, recovery, *size),
-            Step::VerifyImages { slots, recovery } => self.verify_images(slots, recovery),
+            } => self.write_images(slots, recovery.as_ref(), *size),
+            Step::VerifyImages { slots, recovery } => self.verify_images(slots, recovery.as_ref()),
+            Step::Replace { from, to } => self.replace(from, to),
+            Step::Remove { place } => self.remove(place),
+            Step::Overwrite { to, content, .. } => self.overwrite(to, &content.0),
             Step::CopyFile { from, to } => self.copy_file(from, to),
             Step::WriteFile { to, content, mode } => {
                 let path = self.place(to)?;
                 write_synced(&path, &content.0, *mode).or_trouble(Code::WriteFailed)
             }
             Step::EmbedBios { partition, core } => {
-                let offset = self.extent(*partition)?.0;
+                let offset = self.partition(*partition)?.start.get();
                 table::write_at(self.tools.disk, offset, &core.0).or_trouble(Code::WriteFailed)
             }
             Step::FillEsp {
@@ -136,7 +155,19 @@ impl<H: Host> Run<'_, H> {
                 let device = self.device(*partition)?;
                 self.fill_esp(&device, folders, copies, files)
             }
-            Step::KeepLog { to } => self.keep_log(to),
+            Step::NameEspFiles { partition, names } => {
+                let device = self.device(*partition)?;
+                self.name_esp_files(&device, names)
+            }
+            Step::KeepLog { to } => {
+                // A lost log is a pity; an install that fails for it is a truck roll.
+                if let Err(error) = self.keep_log(to) {
+                    (self.on_event)(&Event::Note {
+                        text: format!("the log is not kept: {error:#}"),
+                    });
+                }
+                Ok(())
+            }
             Step::Unmount => self.undo(),
             Step::MakeBootable {
                 partition,
@@ -145,19 +176,23 @@ impl<H: Host> Run<'_, H> {
                 let device = self.device(*partition)?;
                 self.name_boot_file(&device)?;
                 // The last write of an install is one sector.
-                table::write_boot_sector(self.tools.disk, &self.plan.layout, &boot_code.0)
-                    .or_trouble(Code::WriteFailed)
+                let written =
+                    table::write_boot_sector(self.tools.disk, &self.plan.layout, &boot_code.0)
+                        .or_trouble(Code::WriteFailed);
+                if written.is_err() {
+                    // "Failed" means that the disk does not boot: not by UEFI either.
+                    drop(self.unname_boot_file(&device));
+                }
+                written
             }
         }
     }
 
-    /// First byte and length of a partition.
-    fn extent(&self, number: u32) -> Result<(u64, u64)> {
+    fn partition(&self, number: u32) -> Result<&Partition> {
         let mut partitions = self.plan.layout.partitions().iter();
-        let partition = partitions
+        partitions
             .find(|partition| partition.number == number)
-            .with_context(|| format!("the plan has no partition {number}"))?;
-        Ok((partition.start.get(), partition.size.get()))
+            .with_context(|| format!("the plan has no partition {number}"))
     }
 
     /// The loop device over a partition; made at its first use.
@@ -165,15 +200,7 @@ impl<H: Host> Run<'_, H> {
         if let Some(device) = self.loops.get(&number) {
             return Ok(device.clone());
         }
-        let (offset, size) = self.extent(number)?;
-        let sector = self.plan.disk.sector;
-        let request = LoopRequest {
-            file: self.plan.disk.path.clone(),
-            offset,
-            size: Some(size),
-            read_only: false,
-            sector_size: (sector != 512).then_some(sector),
-        };
+        let request = loop_over(&self.plan.disk, self.partition(number)?);
         let device = self
             .tools
             .host
@@ -196,27 +223,18 @@ impl<H: Host> Run<'_, H> {
                 // Names the volume id by the first four bytes of the UUID, as blkid shows it.
                 let id = format!("{:08x}", uuid.as_fields().0);
                 let argv = Argv::new("mkfs.vfat").args(["-i", &id]);
-                // 256 MiB in sectors of 4096 bytes are too few clusters for FAT32; mkfs.vfat picks what fits.
-                let argv = if self.plan.disk.sector == 512 {
-                    argv.args(["-F", "32"])
-                } else {
-                    argv
-                };
+                // FAT32 needs 65,525 clusters: too many for a small partition, and for 256 MiB in sectors of
+                // 4096 bytes. mkfs.vfat picks what fits there.
+                let fat32 = self.plan.disk.sector == 512
+                    && self.partition(number)?.size.get() >= FAT32_LEAST;
+                let argv = if fat32 { argv.args(["-F", "32"]) } else { argv };
                 label.map_or(argv.clone(), |label| argv.args(["-n", label]))
             }
             other => {
-                let program = if other == Filesystem::Ext4 {
-                    "mkfs.ext4".to_owned()
-                } else {
-                    format!("mkfs.{other}")
-                };
-                let argv =
-                    Argv::new(program).args(["-q", "-F", "-b", "4096", "-U", &uuid.to_string()]);
-                let argv = if other == Filesystem::Ext4 {
-                    argv.args(["-O", EXT4_FEATURES, "-m", "0"])
-                } else {
-                    argv
-                };
+                let (kind, uuid) = (other.to_string(), uuid.to_string());
+                let argv = Argv::new("mke2fs")
+                    .args(["-q", "-F", "-t", &kind, "-b", "4096", "-m", "0"])
+                    .args(["-O", EXT_FEATURES, "-U", &uuid]);
                 label.map_or(argv.clone(), |label| argv.args(["-L", label]))
             }
         };
@@ -289,5 +307,16 @@ impl<H: Host> Run<'_, H> {
             first = first.and(gone);
         }
         first.and(self.tools.disk.sync_all().or_trouble(Code::WriteFailed))
+    }
+}
+
+/// Reaches a partition without the kernel's partition scan and without udev; the same on a disk and in an image file.
+pub(crate) fn loop_over(disk: &Disk, partition: &Partition) -> LoopRequest {
+    LoopRequest {
+        file: disk.path.clone(),
+        offset: partition.start.get(),
+        size: Some(partition.size.get()),
+        read_only: false,
+        sector_size: (disk.sector != 512).then_some(disk.sector),
     }
 }

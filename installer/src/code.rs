@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// Why an install was refused or failed.
+/// Why an install or a reset was refused or failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(
     missing_docs,
@@ -36,11 +36,16 @@ pub enum Code {
     MountFailed,
     BootFilesBad,
     RecoveryOnly,
+    RecoveryDisk,
+    RecoveryMount,
+    RecoveryPayload,
+    ResetFailed,
+    ResetUnfinished,
 }
 
 impl Code {
     /// Every code there is.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 27] = [
         Self::UserDataInvalid,
         Self::UserDataMissing,
         Self::NoDisk,
@@ -63,9 +68,15 @@ impl Code {
         Self::MountFailed,
         Self::BootFilesBad,
         Self::RecoveryOnly,
+        Self::RecoveryDisk,
+        Self::RecoveryMount,
+        Self::RecoveryPayload,
+        Self::ResetFailed,
+        Self::ResetUnfinished,
     ];
 
-    /// The text of the code: `LF-` and the room where the trouble is (U user-data, D disk, M medium, I install).
+    /// The text of the code: `LF-` and the room where the trouble is (U user-data, D disk, M medium, I install,
+    /// R recovery).
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::UserDataInvalid => "LF-U01",
@@ -90,6 +101,11 @@ impl Code {
             Self::ProgramFailed => "LF-I05",
             Self::MountFailed => "LF-I06",
             Self::RecoveryOnly => "LF-R01",
+            Self::RecoveryDisk => "LF-R02",
+            Self::RecoveryMount => "LF-R03",
+            Self::RecoveryPayload => "LF-R04",
+            Self::ResetFailed => "LF-R05",
+            Self::ResetUnfinished => "LF-R06",
         }
     }
 
@@ -129,8 +145,15 @@ impl Code {
             | Self::BootFilesBad => {
                 "Write the medium again and compare its SHA-256 with the .sha256 file beside the ISO."
             }
-            Self::RecoveryOnly => {
-                "Restart the machine and choose the first menu entry, or start it from an install medium."
+            Self::RecoveryOnly => "Choose what to do with one of the keys below.",
+            Self::RecoveryDisk | Self::RecoveryMount | Self::RecoveryPayload => {
+                "Restart the machine; to repair its disk, start it from an install medium."
+            }
+            Self::ResetFailed => {
+                "Restart the machine, or try the reset again; if it fails again, the disk may be worn out: replace it."
+            }
+            Self::ResetUnfinished => {
+                "Try the reset again; if it fails again, replace the disk and start from an install medium."
             }
             Self::ToolMissing => "Rebuild the provider image with Landfall's dracut module.",
             Self::ChunkBad => {

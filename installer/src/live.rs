@@ -12,7 +12,7 @@ use crate::code::{Code, Trouble};
 use crate::install::{Request, install};
 use crate::report::{Event, EventWriter, Finished, Next, Outcome};
 use crate::screens::{InstallView, open_consoles, open_for_install};
-use crate::{machine, medium};
+use crate::{machine, medium, recovery};
 
 /// How long the good end stays on the screen before the machine restarts, in seconds.
 const COUNTDOWN: u64 = 5;
@@ -27,7 +27,10 @@ const DISKS_LIMIT: Duration = Duration::from_mins(1);
 #[derive(Debug, PartialEq, Eq)]
 struct Call<'a> {
     media_id: Option<&'a str>,
+    /// `landfall.state`, which only the recovery entries of an installed disk give here.
+    state: Option<&'a str>,
     recovery: bool,
+    reset: bool,
 }
 
 impl<'a> Call<'a> {
@@ -35,17 +38,29 @@ impl<'a> Call<'a> {
         let words = || cmdline.split_whitespace();
         Self {
             media_id: words().find_map(|word| word.strip_prefix("landfall.media=")),
+            state: words().find_map(|word| word.strip_prefix("landfall.state=")),
             recovery: words().any(|word| word == "landfall.recovery"),
+            reset: words().any(|word| word == "kairos.reset"),
         }
     }
 }
 
-/// Installs from the medium this machine was started from; returns only if the machine cannot be restarted.
+/// Installs from the medium this machine was started from, or does what a recovery system does; returns only if the
+/// machine cannot be restarted.
 pub fn run(mut events: EventWriter) -> Result<Infallible> {
+    let cmdline = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    let call = Call::parse(&cmdline);
+    if call.recovery {
+        let call = recovery::Call {
+            media_id: call.media_id,
+            state: call.state,
+            reset: call.reset,
+        };
+        return recovery::run(call, events);
+    }
     let mut view = InstallView::new(open_consoles(open_for_install));
     view.draw();
-    let cmdline = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();
-    let finished = from_medium(&Call::parse(&cmdline), &mut view, &mut events);
+    let finished = from_medium(&call, &mut view, &mut events);
     end(&finished, &mut view)
 }
 
@@ -72,13 +87,6 @@ fn from_medium(call: &Call<'_>, view: &mut InstallView, events: &mut EventWriter
 }
 
 fn request(call: &Call<'_>, host: &mut impl Host) -> Result<Request> {
-    if call.recovery {
-        return Err(Trouble::new(
-            Code::RecoveryOnly,
-            "this is the recovery system; this version of Landfall cannot reset or reinstall from it yet",
-        )
-        .into());
-    }
     let Some(id) = call.media_id else {
         return Err(Trouble::new(
             Code::MediumNotFound,
@@ -86,7 +94,7 @@ fn request(call: &Call<'_>, host: &mut impl Host) -> Result<Request> {
         )
         .into());
     };
-    let medium = medium::find(id, medium::Kind::Iso, host, medium::PATIENCE)?;
+    let medium = medium::find(id, host, medium::PATIENCE)?;
     settle(host)?;
     Ok(Request {
         disk: "auto".to_owned(),
@@ -98,7 +106,7 @@ fn request(call: &Call<'_>, host: &mut impl Host) -> Result<Request> {
 }
 
 /// Lets the devices of this machine show up before a disk is chosen among them.
-fn settle(host: &mut impl Host) -> Result<()> {
+pub(crate) fn settle(host: &mut impl Host) -> Result<()> {
     // A queue that does not empty in time says nothing about disks; the list below decides.
     drop(host.run(&Argv::new("udevadm").args(["settle", "--timeout=30"])));
     machine::wait_for_disks(
@@ -133,32 +141,31 @@ mod tests {
 
     #[test]
     fn the_command_line_says_which_medium_and_whether_it_is_recovery() {
-        let call = Call::parse("a=b landfall.media=00ff landfall.recovery\n");
+        let line = "a=b landfall.media=00ff landfall.recovery landfall.state=1234 kairos.reset\n";
         assert_eq!(
-            call,
+            Call::parse(line),
             Call {
                 media_id: Some("00ff"),
-                recovery: true
+                state: Some("1234"),
+                recovery: true,
+                reset: true,
             }
         );
-        assert_eq!(
-            Call::parse("quiet"),
-            Call {
-                media_id: None,
-                recovery: false
-            }
-        );
+        let plain = Call {
+            media_id: None,
+            state: None,
+            recovery: false,
+            reset: false,
+        };
+        assert_eq!(Call::parse("quiet kairos.resetx xlandfall.recovery"), plain);
     }
 
     #[test]
-    fn the_recovery_system_never_installs_by_itself() {
-        let call = Call {
-            media_id: Some("00ff"),
-            recovery: true,
-        };
+    fn without_the_id_of_a_medium_nothing_is_looked_for() {
         let mut host = host::Recorder::default();
-        let error = request(&call, &mut host).unwrap_err();
-        assert_eq!(crate::code::find(&error).unwrap().code, Code::RecoveryOnly);
+        let error = request(&Call::parse("quiet"), &mut host).unwrap_err();
+        let trouble = crate::code::find(&error).unwrap();
+        assert_eq!(trouble.code, Code::MediumNotFound);
         assert!(host.calls.is_empty());
     }
 }

@@ -1,7 +1,7 @@
-//! The install medium: which block device carries it, and what is on it.
+//! The medium: which block device carries it; in recovery, which disk it belongs to.
 
 use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -34,43 +34,25 @@ pub struct Medium {
     pub disk: PathBuf,
 }
 
-/// Where a medium may lie.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// A CD or a stick: ISO 9660. Nothing else is mounted, since even a read-only mount of a journalled file system
-    /// writes to its disk, and since the recovery partition of an installed disk carries the same id.
-    Iso,
-    /// The recovery partition of an installed disk: ext4, whose journal is not replayed.
-    Recovery,
-}
-
-impl Kind {
-    fn mount(self, device: &Path, root: &Path) -> Option<Mount> {
-        let (found, mount) = match self {
-            Self::Iso => ("iso9660", Mount::new(device, root, "iso9660")),
-            Self::Recovery => ("ext4", Mount::new(device, root, "ext4").options("noload")),
-        };
-        (signature(device) == Some(found)).then(|| mount.read_only())
-    }
-}
-
 /// `/landfall/media.json`, as far as it is needed to recognise a medium.
 #[derive(Debug, Deserialize)]
 struct MediaFile {
     media_id: String,
 }
 
-/// Waits for the medium with `id` and mounts it read-only; other media, also twins of other builds, are left alone.
-pub fn find(id: &str, kind: Kind, host: &mut impl Host, patience: Duration) -> Result<Medium> {
+/// Waits for the install medium with `id` and mounts it read-only; other media, also twins of other builds, are left
+/// alone.
+///
+/// Only ISO 9660 is mounted, however long the CD or the stick takes to show up: even a read-only mount of a journalled
+/// file system writes to its disk, and the recovery partition of an installed disk carries the same id.
+pub fn find(id: &str, host: &mut impl Host, patience: Duration) -> Result<Medium> {
     let deadline = Instant::now() + patience;
     let root = Path::new(MOUNT_POINT);
     fs::create_dir_all(root).with_context(|| format!("creating {MOUNT_POINT}"))?;
     loop {
         for device in block_devices(Path::new("/sys"), Path::new("/dev")) {
-            let Some(mount) = kind.mount(&device, root) else {
-                continue;
-            };
-            if host.mount(&mount).is_err() {
+            let mount = Mount::new(&device, root, "iso9660").read_only();
+            if !is_iso(&device) || host.mount(&mount).is_err() {
                 continue;
             }
             if media_id(root).as_deref() == Some(id) {
@@ -228,19 +210,12 @@ fn block_devices(sys: &Path, dev: &Path) -> Vec<PathBuf> {
     names.into_iter().map(|name| dev.join(name)).collect()
 }
 
-/// `iso9660` (ECMA-119 8.4.1: `CD001` in sector 16 of 2048 bytes) or `ext4` (magic 0xEF53 at byte 1080).
-fn signature(device: &Path) -> Option<&'static str> {
-    let mut file = File::open(device).ok()?;
-    let mut at = |offset: u64, length: usize| {
-        let mut bytes = vec![0; length];
-        file.seek(SeekFrom::Start(offset)).ok()?;
-        file.read_exact(&mut bytes).ok()?;
-        Some(bytes)
-    };
-    if at(16 * 2048 + 1, 5)? == b"CD001" {
-        return Some("iso9660");
-    }
-    (at(1080, 2)? == [0x53, 0xef]).then_some("ext4")
+/// ECMA-119 8.4.1: `CD001` in sector 16 of 2048 bytes.
+fn is_iso(device: &Path) -> bool {
+    let mut magic = [0; 5];
+    File::open(device)
+        .and_then(|file| file.read_exact_at(&mut magic, 16 * 2048 + 1))
+        .is_ok_and(|()| magic == *b"CD001")
 }
 
 /// The whole disk of a partition; the device itself if it is no partition.
@@ -294,9 +269,12 @@ mod tests {
             std::io::Write::write_all(&mut File::create(&path).unwrap(), &bytes).unwrap();
             path
         };
-        assert_eq!(signature(&put("iso", 32_769, b"CD001")), Some("iso9660"));
-        assert_eq!(signature(&put("ext", 1080, &[0x53, 0xef])), Some("ext4"));
-        assert_eq!(signature(&put("blank", 0, b"")), None);
-        assert_eq!(signature(dir.path()), None);
+        assert!(is_iso(&put("iso", 32_769, b"CD001")));
+        assert!(
+            !is_iso(&put("recovery", 1080, &[0x53, 0xef])),
+            "ext4 is never an install medium"
+        );
+        assert!(!is_iso(&put("blank", 0, b"")));
+        assert!(!is_iso(dir.path()));
     }
 }

@@ -7,10 +7,10 @@ use std::fmt;
 
 use anyhow::Result;
 use partition::{
-    BiosBoot, ByteRange, Bytes, Filesystem, Geometry, Layout, LayoutError, Partition, Role,
-    SectorSize, Wanted, embed_bios, wipe_ranges,
+    BiosBoot, Bytes, Filesystem, Geometry, Layout, LayoutError, Partition, Role, SectorSize,
+    Wanted, embed_bios, wipe_ranges,
 };
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use uuid::Uuid;
 
 use crate::bootloader::render_env;
@@ -18,10 +18,20 @@ use crate::code::{Code, OrTrouble, Trouble};
 use crate::config::Config;
 use crate::machine::Disk;
 use crate::payload::Payload;
-use crate::report::Phase;
+
+mod env;
+pub mod reset;
+mod step;
+
+pub use step::{Content, Place, Step};
 
 /// Title of the default menu entry.
 const MENU_TITLE: &str = "Palette Edge";
+
+/// The variable of GRUB's environment that names the default entry, and the entry of a host that is not yet part of a
+/// cluster.
+const SAVED_ENTRY: &str = "saved_entry";
+const REGISTRATION: &str = "registration";
 
 /// Where the installer leaves its log and report on the persistent partition: the source of the bind mount of
 /// `/var/log`, so they stand at `/var/log/landfall/` of the installed system.
@@ -38,7 +48,7 @@ pub const ESP_BOOT: &str = "/EFI/BOOT/BOOTX64.EFI";
 pub struct Plan {
     /// The disk as it was when the plan was made.
     pub disk: Disk,
-    /// The partitions to be made.
+    /// The partitions: those to be made, or those that are there.
     pub layout: Layout,
     /// What is destroyed, in words.
     pub destroys: String,
@@ -48,203 +58,6 @@ pub struct Plan {
     pub version: String,
     /// The steps.
     pub steps: Vec<Step>,
-}
-
-/// One change to the disk.
-#[derive(Debug, Clone, Serialize)]
-#[serde(tag = "step", rename_all = "kebab-case")]
-pub enum Step {
-    /// Overwrites the places where old tables and file systems would be found.
-    Wipe {
-        /// Byte ranges of the disk.
-        ranges: Vec<ByteRange>,
-    },
-    /// Writes the partition table, without boot code.
-    WriteTable,
-    /// Makes a file system.
-    MakeFilesystem {
-        /// Number of the partition.
-        partition: u32,
-        /// Name of the partition.
-        name: String,
-        /// Type.
-        filesystem: Filesystem,
-        /// Label in the superblock.
-        label: Option<String>,
-        /// UUID in the superblock; the volume id of FAT is its first four bytes.
-        uuid: Uuid,
-    },
-    /// Mounts a partition where the following steps write.
-    Mount {
-        /// Number of the partition.
-        partition: u32,
-        /// Name of the partition, and of its mount point.
-        name: String,
-    },
-    /// Streams the payload once: both slots, and the compressed copy for recovery.
-    WriteImages {
-        /// Image files to write.
-        slots: Vec<Place>,
-        /// The copy as it is on the medium.
-        recovery: Place,
-        /// Bytes of one slot image.
-        size: u64,
-    },
-    /// Reads back what `WriteImages` wrote and compares it with the manifest.
-    VerifyImages {
-        /// Image files to read.
-        slots: Vec<Place>,
-        /// The copy for recovery.
-        recovery: Place,
-    },
-    /// Copies a file of the payload.
-    CopyFile {
-        /// Path in the payload.
-        from: String,
-        /// Where to.
-        to: Place,
-    },
-    /// Writes a file whose content is known now.
-    WriteFile {
-        /// Where to.
-        to: Place,
-        /// Content.
-        content: Content,
-        /// Mode bits.
-        mode: u32,
-    },
-    /// Writes GRUB's core image into the BIOS boot partition.
-    EmbedBios {
-        /// Number of the partition.
-        partition: u32,
-        /// The image with its block list.
-        core: Content,
-    },
-    /// Makes the folders and files of the EFI system partition; the boot file still has a name that no firmware
-    /// looks for.
-    FillEsp {
-        /// Number of the partition.
-        partition: u32,
-        /// Folders, parents first.
-        folders: Vec<String>,
-        /// Path in the payload, path on the partition.
-        copies: Vec<(String, String)>,
-        /// Files whose content is known now.
-        files: Vec<(String, Content)>,
-    },
-    /// Leaves log and report of the install on the persistent partition.
-    KeepLog {
-        /// Folder.
-        to: Place,
-    },
-    /// Syncs and unmounts everything.
-    Unmount,
-    /// Gives the boot file its name and writes the boot sector. The last step: before it, the disk does not boot.
-    MakeBootable {
-        /// Number of the EFI system partition.
-        partition: u32,
-        /// Boot code of sector 0.
-        boot_code: Content,
-    },
-}
-
-/// A file on a partition.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Place {
-    /// Name of the partition, which is also the name of its mount point.
-    pub partition: &'static str,
-    /// Path below its root, without a leading slash.
-    pub path: String,
-}
-
-impl Place {
-    fn new(partition: &'static str, path: impl Into<String>) -> Self {
-        Self {
-            partition,
-            path: path.into(),
-        }
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:/{}", self.partition, self.path)
-    }
-}
-
-/// Bytes to be written; never shown, since they may hold a token.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Content(pub Vec<u8>);
-
-impl fmt::Debug for Content {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} bytes", self.0.len())
-    }
-}
-
-impl Serialize for Content {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("{self:?}"))
-    }
-}
-
-impl Step {
-    /// The part of the install that the step belongs to.
-    pub const fn phase(&self) -> Phase {
-        match self {
-            Self::Wipe { .. }
-            | Self::WriteTable
-            | Self::MakeFilesystem { .. }
-            | Self::Mount { .. } => Phase::Prepare,
-            Self::WriteImages { .. } => Phase::Write,
-            Self::VerifyImages { .. } => Phase::Verify,
-            Self::CopyFile { .. } | Self::WriteFile { .. } => Phase::Configure,
-            Self::EmbedBios { .. }
-            | Self::FillEsp { .. }
-            | Self::KeepLog { .. }
-            | Self::Unmount
-            | Self::MakeBootable { .. } => Phase::Boot,
-        }
-    }
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Wipe { ranges } => write!(
-                f,
-                "wipe old tables and signatures ({} places)",
-                ranges.len()
-            ),
-            Self::WriteTable => write!(f, "write the partition table"),
-            Self::MakeFilesystem {
-                name,
-                filesystem,
-                label,
-                ..
-            } => {
-                write!(f, "make file system {filesystem} on {name}")?;
-                label
-                    .as_ref()
-                    .map_or(Ok(()), |label| write!(f, " ({label})"))
-            }
-            Self::Mount { name, .. } => write!(f, "mount {name}"),
-            Self::WriteImages {
-                slots, recovery, ..
-            } => {
-                let slots: Vec<String> = slots.iter().map(ToString::to_string).collect();
-                write!(f, "write {} and {recovery}", slots.join(", "))
-            }
-            Self::VerifyImages { .. } => write!(f, "read back and verify the images"),
-            Self::CopyFile { from, to } => write!(f, "copy {from} to {to}"),
-            Self::WriteFile { to, .. } => write!(f, "write {to}"),
-            Self::EmbedBios { .. } => write!(f, "write GRUB for BIOS"),
-            Self::FillEsp { .. } => write!(f, "fill the EFI system partition"),
-            Self::KeepLog { to } => write!(f, "keep the log in {to}"),
-            Self::Unmount => write!(f, "unmount and sync"),
-            Self::MakeBootable { .. } => write!(f, "make the disk bootable"),
-        }
-    }
 }
 
 /// Everything a plan is made from.
@@ -266,7 +79,7 @@ pub struct Inputs<'a> {
 pub fn plan(inputs: &Inputs<'_>, mut id: impl FnMut() -> Uuid) -> Result<Plan> {
     let layout = lay_out(inputs, &mut id)?;
     let esp = of(&layout, Role::Esp)?;
-    let bios = bios_boot(inputs, &layout)?;
+    let bios = bios_boot(inputs.disk, inputs.payload, &layout)?;
     let slots = vec![
         Place::new("state", "cOS/active.img"),
         Place::new("state", "cOS/passive.img"),
@@ -281,20 +94,16 @@ pub fn plan(inputs: &Inputs<'_>, mut id: impl FnMut() -> Uuid) -> Result<Plan> {
     ];
     steps.extend(file_systems(&layout, &mut id));
     for role in [Role::Oem, Role::Recovery, Role::State, Role::Persistent] {
-        let partition = of(&layout, role)?;
-        steps.push(Step::Mount {
-            partition: partition.number,
-            name: partition.name.clone(),
-        });
+        steps.push(mount(of(&layout, role)?));
     }
     steps.push(Step::WriteImages {
         slots: slots.clone(),
-        recovery: slot_copy.clone(),
+        recovery: Some(slot_copy.clone()),
         size: inputs.payload.manifest.raw_size,
     });
     steps.push(Step::VerifyImages {
         slots,
-        recovery: slot_copy,
+        recovery: Some(slot_copy),
     });
     steps.extend(recovery_files(inputs));
     steps.extend(config_files(inputs)?);
@@ -305,7 +114,7 @@ pub fn plan(inputs: &Inputs<'_>, mut id: impl FnMut() -> Uuid) -> Result<Plan> {
             core: Content(bios.core.clone()),
         });
     }
-    steps.push(fill_esp(inputs, esp.number));
+    steps.push(fill_esp(inputs.payload, inputs.esp_stub, esp.number));
     steps.push(Step::KeepLog {
         to: Place::new("persistent", LOG_FOLDER),
     });
@@ -371,25 +180,26 @@ fn of(layout: &Layout, role: Role) -> Result<&Partition> {
 }
 
 /// Boot code and core image for BIOS; none on a disk with 4096-byte sectors, which no BIOS boots from.
-fn bios_boot(inputs: &Inputs<'_>, layout: &Layout) -> Result<Option<BiosBoot>> {
-    if inputs.disk.sector != 512 {
+fn bios_boot(disk: &Disk, payload: &Payload, layout: &Layout) -> Result<Option<BiosBoot>> {
+    if disk.sector != 512 {
         return Ok(None);
     }
-    let sector: &[u8; 512] = inputs
-        .payload
+    let sector: &[u8; 512] = payload
         .bios_boot
         .as_slice()
         .try_into()
         .or_trouble(Code::BootFilesBad)?;
     let partition = of(layout, Role::BiosBoot)?;
-    embed_bios(
-        sector,
-        &inputs.payload.bios_core,
-        partition,
-        SectorSize::B512,
-    )
-    .map(Some)
-    .or_trouble(Code::BootFilesBad)
+    embed_bios(sector, &payload.bios_core, partition, SectorSize::B512)
+        .map(Some)
+        .or_trouble(Code::BootFilesBad)
+}
+
+fn mount(partition: &Partition) -> Step {
+    Step::Mount {
+        partition: partition.number,
+        name: partition.name.clone(),
+    }
 }
 
 fn file_systems(layout: &Layout, id: &mut impl FnMut() -> Uuid) -> Vec<Step> {
@@ -397,14 +207,18 @@ fn file_systems(layout: &Layout, id: &mut impl FnMut() -> Uuid) -> Vec<Step> {
         .partitions()
         .iter()
         .filter(|partition| partition.filesystem != Filesystem::Raw)
-        .map(|partition| Step::MakeFilesystem {
-            partition: partition.number,
-            name: partition.name.clone(),
-            filesystem: partition.filesystem,
-            label: partition.label.clone(),
-            uuid: id(),
-        })
+        .map(|partition| make_filesystem(partition, id()))
         .collect()
+}
+
+fn make_filesystem(partition: &Partition, uuid: Uuid) -> Step {
+    Step::MakeFilesystem {
+        partition: partition.number,
+        name: partition.name.clone(),
+        filesystem: partition.filesystem,
+        label: partition.label.clone(),
+        uuid,
+    }
 }
 
 /// The medium's own content on the recovery partition, except for the user-data with its token.
@@ -463,7 +277,7 @@ fn config_files(inputs: &Inputs<'_>) -> Result<Vec<Step>> {
         config.menu_title.as_deref().unwrap_or(MENU_TITLE),
     )];
     // Palette's agent puts this back to the active slot once the host is registered.
-    let mut variables = vec![("saved_entry", "registration")];
+    let mut variables = vec![(SAVED_ENTRY, REGISTRATION)];
     variables.extend(
         config
             .grub_env
@@ -499,32 +313,52 @@ fn config_files(inputs: &Inputs<'_>) -> Result<Vec<Step>> {
     Ok(steps)
 }
 
-fn fill_esp(inputs: &Inputs<'_>, partition: u32) -> Step {
-    let mut copies = vec![
-        ("boot/shimx64.efi".to_owned(), ESP_WAITING.to_owned()),
-        (
-            "boot/grubx64.efi".to_owned(),
-            "/EFI/BOOT/grubx64.efi".to_owned(),
-        ),
-    ];
-    if inputs.payload.manifest.file("boot/mmx64.efi").is_some() {
-        copies.push((
-            "boot/mmx64.efi".to_owned(),
-            "/EFI/BOOT/mmx64.efi".to_owned(),
-        ));
-    }
-    // Debian's signed GRUB reads its configuration from EFI/debian; others from beside themselves.
-    let stub = Content(inputs.esp_stub.as_bytes().to_vec());
+/// Everything on the EFI system partition, new; the boot file under its waiting name.
+fn fill_esp(payload: &Payload, esp_stub: &str, partition: u32) -> Step {
+    let mut copies = vec![(ESP_SHIM.to_owned(), ESP_WAITING.to_owned())];
+    copies.extend(esp_copies(payload).map(|(from, to, _)| (from.to_owned(), to.to_owned())));
     Step::FillEsp {
         partition,
-        folders: vec!["/EFI".into(), "/EFI/BOOT".into(), "/EFI/debian".into()],
+        folders: ["/EFI", "/EFI/BOOT", "/EFI/debian"]
+            .map(str::to_owned)
+            .to_vec(),
         copies,
-        files: vec![
-            ("/EFI/BOOT/grub.cfg".into(), stub.clone()),
-            ("/EFI/debian/grub.cfg".into(), stub),
-        ],
+        files: ESP_STUBS
+            .map(|(to, _)| (to.to_owned(), Content(esp_stub.as_bytes().to_vec())))
+            .to_vec(),
     }
 }
+
+/// The first program of the boot chain, which gets the name that firmware looks for.
+const ESP_SHIM: &str = "boot/shimx64.efi";
+
+/// The other programs: path in the payload, path on the EFI system partition, name while one waits to replace another.
+fn esp_copies(
+    payload: &Payload,
+) -> impl Iterator<Item = (&'static str, &'static str, &'static str)> + use<'_> {
+    let all = [
+        (
+            "boot/grubx64.efi",
+            "/EFI/BOOT/grubx64.efi",
+            "/EFI/BOOT/GRUBX64.NEW",
+        ),
+        (
+            "boot/mmx64.efi",
+            "/EFI/BOOT/mmx64.efi",
+            "/EFI/BOOT/MMX64.NEW",
+        ),
+    ];
+    // Not every distribution has a MokManager.
+    all.into_iter()
+        .filter(|(from, _, _)| payload.manifest.file(from).is_some())
+}
+
+/// The configurations of GRUB on the EFI system partition, and their waiting names. Debian's signed GRUB reads its own
+/// from EFI/debian; others from beside themselves.
+const ESP_STUBS: [(&str, &str); 2] = [
+    ("/EFI/BOOT/grub.cfg", "/EFI/BOOT/GRUB.NEW"),
+    ("/EFI/debian/grub.cfg", "/EFI/debian/GRUB.NEW"),
+];
 
 impl fmt::Display for Plan {
     /// The plan for people: what is destroyed, the partitions, the steps.

@@ -12,7 +12,8 @@ use crate::code::{Code, OrTrouble};
 use crate::plan::{Content, ESP_BOOT, ESP_WAITING};
 
 impl<H: Host> Run<'_, H> {
-    /// Makes folders and files; the boot file keeps its waiting name.
+    /// Makes folders and files; the boot file keeps its waiting name. Files that an interrupted run left waiting are
+    /// replaced (`-D o`).
     pub(super) fn fill_esp(
         &mut self,
         device: &Path,
@@ -25,7 +26,11 @@ impl<H: Host> Run<'_, H> {
         }
         for (from, to) in copies {
             let from = self.tools.payload.folder.join(from);
-            self.mtools("mcopy", device, &[&from.to_string_lossy(), &dos(to)])?;
+            self.mtools(
+                "mcopy",
+                device,
+                &["-D", "o", &from.to_string_lossy(), &dos(to)],
+            )?;
         }
         for (to, content) in files {
             let name = Path::new(to).file_name().context("a file without a name")?;
@@ -34,7 +39,11 @@ impl<H: Host> Run<'_, H> {
                 File::create(&staged).with_context(|| format!("creating {}", staged.display()))?;
             file.write_all(&content.0).or_trouble(Code::WriteFailed)?;
             drop(file);
-            self.mtools("mcopy", device, &[&staged.to_string_lossy(), &dos(to)])?;
+            self.mtools(
+                "mcopy",
+                device,
+                &["-D", "o", &staged.to_string_lossy(), &dos(to)],
+            )?;
             std::fs::remove_file(&staged)
                 .with_context(|| format!("removing {}", staged.display()))?;
         }
@@ -43,21 +52,53 @@ impl<H: Host> Run<'_, H> {
 
     /// Gives the boot file the name that firmware looks for: one directory entry changes.
     pub(super) fn name_boot_file(&mut self, device: &Path) -> Result<()> {
-        self.mtools("mren", device, &[&dos(ESP_WAITING), &dos(ESP_BOOT)])?;
+        self.name_esp_files(device, &[(ESP_WAITING.to_owned(), ESP_BOOT.to_owned())])
+    }
+
+    /// Gives waiting files their names, one by one; a file that has the name is replaced.
+    pub(super) fn name_esp_files(
+        &mut self,
+        device: &Path,
+        names: &[(String, String)],
+    ) -> Result<()> {
+        for (from, to) in names {
+            self.mtools("mren", device, &["-D", "o", &dos(from), &dos(to)])?;
+            sync(device)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the boot file's name away again.
+    pub(super) fn unname_boot_file(&mut self, device: &Path) -> Result<()> {
+        self.mtools("mren", device, &[&dos(ESP_BOOT), &dos(ESP_WAITING)])?;
         sync(device)
     }
 
     fn mtools(&mut self, program: &str, device: &Path, args: &[&str]) -> Result<()> {
-        let argv = Argv::new(program)
-            .env("MTOOLSRC", "/dev/null")
-            // The geometry fields of the boot sector mean nothing to us, and mtools would compare them.
-            .env("MTOOLS_SKIP_CHECK", "1")
-            .arg("-i")
-            .arg(device)
-            .args(args);
+        let argv = mtools(program, device).args(args);
         self.tools.host.run(&argv).or_trouble(Code::ProgramFailed)?;
         Ok(())
     }
+}
+
+/// A program of mtools on the FAT of a device; what follows are its arguments.
+fn mtools(program: &str, device: &Path) -> Argv {
+    Argv::new(program)
+        .env("MTOOLSRC", "/dev/null")
+        // The geometry fields of the boot sector mean nothing to us, and mtools would compare them.
+        .env("MTOOLS_SKIP_CHECK", "1")
+        .arg("-i")
+        .arg(device)
+}
+
+/// Whether a file of the EFI system partition can be read; `scratch` is where it is read to.
+pub(crate) fn readable(host: &mut impl Host, device: &Path, path: &str, scratch: &Path) -> bool {
+    let argv = mtools("mcopy", device)
+        .args(["-D", "o", &dos(path)])
+        .arg(scratch);
+    let read = host.run(&argv).is_ok();
+    drop(std::fs::remove_file(scratch));
+    read
 }
 
 /// mtools calls the root of its drive `::`.

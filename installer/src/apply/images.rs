@@ -1,10 +1,9 @@
 //! The slot images and the copy of the payload: one pass over the medium, then a read-back.
 
-use std::fs::{self, File};
-use std::io;
-use std::path::Path;
+use std::fs::File;
+use std::io::{self, Write};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use host::Host;
 use image::StreamError;
 use image::manifest::SLOT_NAME;
@@ -22,7 +21,7 @@ impl<H: Host> Run<'_, H> {
     pub(super) fn write_images(
         &mut self,
         slots: &[Place],
-        recovery: &Place,
+        recovery: Option<&Place>,
         size: u64,
     ) -> Result<()> {
         let payload = self.tools.payload;
@@ -31,13 +30,18 @@ impl<H: Host> Run<'_, H> {
             let path = self.place(slot)?;
             writers.push(Writer::create(&path, size, 0o644).or_trouble(Code::WriteFailed)?);
         }
-        let copy = self.place(recovery)?;
-        let copy = Writer::create(&copy, payload.manifest.compressed_size(), 0o644)
-            .or_trouble(Code::WriteFailed)?;
+        let copy = match recovery {
+            Some(place) => {
+                let size = payload.manifest.compressed_size();
+                let writer = Writer::create(&self.place(place)?, size, 0o644);
+                Copy(Some(Collector::new(writer.or_trouble(Code::WriteFailed)?)))
+            }
+            None => Copy(None),
+        };
         let source = payload.folder.join(SLOT_NAME);
         let source = File::open(&source).or_trouble(Code::PayloadMissing)?;
 
-        let mut tee = Tee::new(source, Collector::new(copy));
+        let mut tee = Tee::new(source, copy);
         let mut meter = Meter::new("slot images");
         let on_event = &mut *self.on_event;
         let streamed = image::stream(
@@ -56,16 +60,23 @@ impl<H: Host> Run<'_, H> {
         streamed.map_err(in_words)?;
         let (copy, hash) = tee.finish();
         self.copied = Some(hash);
-        copy.finish().or_trouble(Code::WriteFailed)?;
+        if let Some(copy) = copy.0 {
+            copy.finish().or_trouble(Code::WriteFailed)?;
+        }
         for writer in writers {
             writer.finish().or_trouble(Code::WriteFailed)?;
         }
         Ok(())
     }
 
-    pub(super) fn verify_images(&mut self, slots: &[Place], recovery: &Place) -> Result<()> {
+    pub(super) fn verify_images(
+        &mut self,
+        slots: &[Place],
+        recovery: Option<&Place>,
+    ) -> Result<()> {
         let manifest = &self.tools.payload.manifest;
-        let total = manifest.raw_size * slots.len() as u64 + manifest.compressed_size();
+        let copy_size = recovery.map_or(0, |_| manifest.compressed_size());
+        let total = manifest.raw_size * slots.len() as u64 + copy_size;
         let mut meter = Meter::new("read back");
         let mut done = 0;
         for slot in slots {
@@ -92,6 +103,9 @@ impl<H: Host> Run<'_, H> {
                 ));
             }
         }
+        let Some(recovery) = recovery else {
+            return Ok(());
+        };
         let path = self.place(recovery)?;
         let mut hasher = blake3::Hasher::new();
         read_pieces(&path, PIECE, |piece| {
@@ -109,29 +123,21 @@ impl<H: Host> Run<'_, H> {
         }
         Ok(())
     }
-
-    /// Copies a file of the payload; its hash was checked when the payload was opened and is checked again here.
-    pub(super) fn copy_file(&mut self, from: &str, to: &Place) -> Result<()> {
-        let source = self.tools.payload.folder.join(from);
-        let target = self.place(to)?;
-        fs::copy(&source, &target)
-            .with_context(|| format!("copying {from}"))
-            .or_trouble(Code::WriteFailed)?;
-        let written = File::open(&target).with_context(|| format!("opening {to}"))?;
-        written.sync_all().or_trouble(Code::WriteFailed)?;
-        let listed = self.tools.payload.manifest.file(from);
-        if listed.is_some_and(|file| hash(&target).ok() != Some(file.blake3)) {
-            bail!(Trouble::new(
-                Code::ReadBackDiffers,
-                format!("{to}: not what the manifest names")
-            ));
-        }
-        host::files::sync_parent(&target).or_trouble(Code::WriteFailed)
-    }
 }
 
-fn hash(path: &Path) -> io::Result<image::Digest> {
-    image::Digest::of_reader(File::open(path)?)
+/// The copy for the recovery partition, or nowhere.
+struct Copy(Option<Collector>);
+
+impl Write for Copy {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0
+            .as_mut()
+            .map_or(Ok(bytes.len()), |copy| copy.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn in_words(error: StreamError) -> anyhow::Error {

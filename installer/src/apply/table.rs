@@ -4,7 +4,9 @@ use std::fs::File;
 use std::io::Result as IoResult;
 use std::os::unix::fs::FileExt;
 
+use super::unfinished;
 use anyhow::{Context, Result, ensure};
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use partition::{ByteRange, Layout, protective_mbr, read_back, write_gpt};
 
 static ZEROES: [u8; 1 << 16] = [0; 1 << 16];
@@ -26,14 +28,26 @@ pub(super) fn wipe(disk: &File, ranges: &[ByteRange]) -> Result<()> {
     disk.sync_all().context("syncing the disk")
 }
 
-/// Writes both copies of the table with a boot sector that has no code, and reads them back.
+/// Writes both copies of the table, with boot code that says that the disk is not finished, and reads them back.
 pub(super) fn write(mut disk: &File, layout: &Layout) -> Result<()> {
-    write_gpt(layout, &mut disk, None).context("writing the partition table")?;
+    write_gpt(layout, &mut disk, Some(&unfinished::boot_code()))
+        .context("writing the partition table")?;
     disk.sync_all().context("syncing the disk")?;
+    forget(disk).context("dropping the page cache of the disk")?;
     let read = read_back(&mut disk, layout.geometry().sector)
         .context("reading the partition table back")?;
     read.verify(layout)
         .context("reading the partition table back")
+}
+
+/// Drops the clean pages of a disk or file, so that the next read comes from the device.
+pub(super) fn forget(disk: &File) -> IoResult<()> {
+    Ok(posix_fadvise(
+        disk,
+        0,
+        0,
+        PosixFadviseAdvice::POSIX_FADV_DONTNEED,
+    )?)
 }
 
 /// Writes bytes somewhere on the disk, syncs, and reads them back.
@@ -63,7 +77,9 @@ pub(super) fn write_boot_sector(disk: &File, layout: &Layout, boot_code: &[u8]) 
     write_at(disk, 0, &protective_mbr(layout, &code, true)?)
 }
 
-fn read_at(disk: &File, offset: u64, length: usize) -> IoResult<Vec<u8>> {
+/// Reads so many bytes from somewhere on the disk, past the page cache: clean pages are dropped before.
+pub(crate) fn read_at(disk: &File, offset: u64, length: usize) -> IoResult<Vec<u8>> {
+    forget(disk)?;
     let mut bytes = vec![0; length];
     disk.read_exact_at(&mut bytes, offset)?;
     Ok(bytes)

@@ -4,7 +4,8 @@
 //! what is the matter and hands on to the next boot device, which may well be the install medium.
 
 /// What the screen says.
-const MESSAGE: &[u8] = b"\r\nLandfall: the installation of this disk did not finish. Please start it again.\r\n\0";
+const MESSAGE: &[u8] =
+    b"\r\nLandfall: the installation of this disk did not finish. Please start it again.\r\n\0";
 
 /// Real-mode code at 0x7c00: prints the text behind it by INT 10h, function 0Eh; then INT 18h, "this device does not
 /// boot" (BIOS Boot Specification 1.01, section 6.7).

@@ -1,0 +1,358 @@
+//! The reset: another plan over the same steps, with the recovery partition of the same disk as its source.
+//!
+//! What the operator gave the machine (OEM: user-data and registration) and the recovery partition stay; both slots,
+//! the boot files and the persistent partition become as after an install. The order is that of what can be lost: first
+//! a new system beside the old one, then the boot files, and the data only when all of that is there. A slot is replaced
+//! by one rename, after its successor was read back, so at every moment there is a system that starts.
+
+use anyhow::Result;
+use partition::{BiosBoot, Extra, Filesystem, Layout, ReadPartition, ReadTable, Role, Wanted};
+use uuid::Uuid;
+
+use super::env::{self, Variables};
+use super::{
+    Content, ESP_SHIM, ESP_STUBS, ESP_WAITING, LOG_FOLDER, MENU_TITLE, Place, Plan, REGISTRATION,
+    SAVED_ENTRY, Step, bios_boot, esp_copies, fill_esp, make_filesystem, mount, of,
+};
+use crate::bootloader::{EnvError, render_env};
+use crate::code::{Code, OrTrouble, Trouble};
+use crate::machine::Disk;
+use crate::payload::Payload;
+
+mod aftermath;
+
+pub use aftermath::{Aftermath, aftermath};
+
+/// GRUB's entry for one boot, and the entry that resets.
+const NEXT_ENTRY: &str = "next_entry";
+const RESET_ENTRY: &str = "statereset";
+
+/// Stages that Palette's agent leaves on OEM for a host in a cluster. A host that is to register again must not have
+/// them (`reference/palette.md` 3.3).
+pub const CLUSTER_STAGES: &str = "80_stylus.yaml";
+
+const ACTIVE: &str = "cOS/active.img";
+const PASSIVE: &str = "cOS/passive.img";
+const TRANSITION: &str = "cOS/transition.img";
+
+/// What was found on the disk, read before anything is written.
+#[derive(Debug, Clone, Default)]
+pub struct Found {
+    /// `grubenv` of the OEM partition.
+    pub grubenv: Option<Vec<u8>>,
+    /// `grub_oem_env` of the state partition.
+    pub grub_oem_env: Option<Vec<u8>>,
+    /// [`CLUSTER_STAGES`] is on the OEM partition.
+    pub cluster_stages: bool,
+    /// The EFI system partition is readable and has its boot files.
+    pub esp_sound: bool,
+    /// The BIOS boot partition, whole.
+    pub bios: Vec<u8>,
+    /// `install.grub_options` of the user-data on OEM, for a `grubenv` that must be made anew.
+    pub grub_options: Vec<(String, String)>,
+    /// Title of the default menu entry from there.
+    pub menu_title: Option<String>,
+}
+
+/// Everything a reset is planned from.
+#[derive(Debug)]
+pub struct ResetInputs<'a> {
+    /// The disk that is reset.
+    pub disk: &'a Disk,
+    /// Its partitions.
+    pub layout: &'a Layout,
+    /// The payload on its recovery partition.
+    pub payload: &'a Payload,
+    /// What is on its other partitions.
+    pub found: &'a Found,
+    /// Text of the stub on the EFI system partition.
+    pub esp_stub: &'a str,
+}
+
+/// The layout of a disk that Landfall laid down, from its table; any other table is refused.
+///
+/// The same rules that made the layout are asked for one with the sizes and GUIDs that were read. If the answer is the
+/// table that was read, every partition is known by its number, name, type and place.
+pub fn layout_of(table: &ReadTable) -> Result<Layout> {
+    let foreign = |reason: String| {
+        Trouble::new(
+            Code::RecoveryDisk,
+            format!("the partitions are not as Landfall made them: {reason}"),
+        )
+    };
+    let named = |role: Role| {
+        let name = role.partition_name().unwrap_or_default();
+        let mut all = table.partitions.iter();
+        all.find(|partition| partition.name == name)
+            .ok_or_else(|| foreign(format!("there is no partition {name}")))
+    };
+    let last = table.partitions.last().map(|partition| partition.number);
+    let takes_rest = |partition: &ReadPartition| Some(partition.number) == last;
+    let persistent = named(Role::Persistent)?;
+    let extra = table.partitions.iter().filter(|partition| {
+        let fixed = [
+            Role::BiosBoot,
+            Role::Esp,
+            Role::Oem,
+            Role::Recovery,
+            Role::State,
+            Role::Persistent,
+        ];
+        !fixed
+            .iter()
+            .any(|role| role.partition_name() == Some(&partition.name))
+    });
+    let none = partition::Bytes::ZERO;
+    let wanted = Wanted {
+        table: table.table,
+        efi: Some(named(Role::Esp)?.size),
+        oem: Some(named(Role::Oem)?.size),
+        recovery: Some(named(Role::Recovery)?.size),
+        state: Some(named(Role::State)?.size),
+        persistent: (!takes_rest(persistent)).then_some(persistent.size),
+        extra: extra
+            .map(|partition| Extra {
+                name: partition.name.clone(),
+                size: if takes_rest(partition) {
+                    none
+                } else {
+                    partition.size
+                },
+                // A reset leaves it alone, whatever is in it.
+                filesystem: Filesystem::Raw,
+                label: None,
+            })
+            .collect(),
+        ..Wanted::new(none, none)
+    };
+    let mut guids = table
+        .disk_guid
+        .into_iter()
+        .chain(table.partitions.iter().map(|partition| partition.guid));
+    let layout = wanted
+        .layout(table.geometry, || guids.next().unwrap_or_default())
+        .map_err(|error| foreign(error.to_string()))?;
+    table
+        .verify(&layout)
+        .map_err(|error| foreign(error.to_string()))?;
+    Ok(layout)
+}
+
+/// Decides the whole reset. `id` is asked for the UUID of every file system that is made.
+pub fn plan(inputs: &ResetInputs<'_>, mut id: impl FnMut() -> Uuid) -> Result<Plan> {
+    let ResetInputs {
+        disk,
+        layout,
+        payload,
+        found,
+        ..
+    } = *inputs;
+    let environment = Environment::of(found)?;
+    let bios = bios_boot(disk, payload, layout)?;
+    let persistent = of(layout, Role::Persistent)?;
+
+    let mut steps = Vec::new();
+    steps.extend(slot(inputs, ACTIVE)?);
+    steps.extend(slot(inputs, PASSIVE)?);
+    steps.extend(configuration(inputs, &environment)?);
+    steps.extend(boot_files(inputs, bios, &mut id)?);
+    steps.push(mount(of(layout, Role::Oem)?));
+    steps.extend(environment.mark());
+    steps.extend([
+        make_filesystem(persistent, id()),
+        mount(persistent),
+        Step::KeepLog {
+            to: Place::new("persistent", LOG_FOLDER),
+        },
+    ]);
+    steps.extend(environment.clear_mark());
+    steps.push(Step::Unmount);
+
+    Ok(Plan {
+        destroys: format!("the data on the persistent partition of {disk}, and both systems"),
+        disk: disk.clone(),
+        image_id: payload.manifest.image_id.to_string(),
+        version: payload.manifest.version.clone(),
+        layout: layout.clone(),
+        steps,
+    })
+}
+
+/// One slot: written beside, read back, renamed. Unmounting empties the journal: GRUB does not replay it, and would
+/// find the old name with blocks that the next file has taken.
+fn slot(inputs: &ResetInputs<'_>, name: &str) -> Result<Vec<Step>> {
+    let beside = Place::new("state", TRANSITION);
+    Ok(vec![
+        mount(of(inputs.layout, Role::State)?),
+        Step::WriteImages {
+            slots: vec![beside.clone()],
+            recovery: None,
+            size: inputs.payload.manifest.raw_size,
+        },
+        Step::VerifyImages {
+            slots: vec![beside.clone()],
+            recovery: None,
+        },
+        Step::Replace {
+            from: beside,
+            to: Place::new("state", name),
+        },
+        Step::Unmount,
+    ])
+}
+
+/// GRUB's menu, and the environment blocks if they are not as they should be.
+fn configuration(inputs: &ResetInputs<'_>, environment: &Environment) -> Result<Vec<Step>> {
+    let found = inputs.found;
+    let mut steps = vec![
+        mount(of(inputs.layout, Role::State)?),
+        mount(of(inputs.layout, Role::Oem)?),
+        Step::CopyFile {
+            from: "boot/grub.cfg".into(),
+            to: Place::new("state", "grub2/grub.cfg"),
+        },
+    ];
+    let write = |to, bytes| Step::WriteFile {
+        to,
+        content: Content(bytes),
+        mode: 0o644,
+    };
+    if found.grub_oem_env.as_deref().and_then(env::parse).is_none() {
+        let title = found.menu_title.as_deref().unwrap_or(MENU_TITLE);
+        let block = render_env([("default_menu_entry", title)]).or_trouble(Code::RecoveryDisk)?;
+        steps.push(write(Place::new("state", "grub_oem_env"), block));
+    }
+    if found.grubenv.as_ref() != Some(&environment.kept) {
+        let to = Place::new("oem", "grubenv");
+        steps.push(write(to, environment.kept.clone()));
+    }
+    if found.cluster_stages {
+        steps.push(Step::Remove {
+            place: Place::new("oem", CLUSTER_STAGES),
+        });
+    }
+    steps.push(Step::Unmount);
+    Ok(steps)
+}
+
+/// The boot chain of both firmwares.
+fn boot_files(
+    inputs: &ResetInputs<'_>,
+    bios: Option<BiosBoot>,
+    id: &mut impl FnMut() -> Uuid,
+) -> Result<Vec<Step>> {
+    let ResetInputs {
+        layout,
+        payload,
+        found,
+        esp_stub,
+        ..
+    } = *inputs;
+    let mut steps = Vec::new();
+    // The core image is the one thing that can only be written in place, so it is left alone where it is right.
+    if let Some(bios) = bios.as_ref()
+        && !found.bios.starts_with(&bios.core)
+    {
+        steps.push(Step::EmbedBios {
+            partition: of(layout, Role::BiosBoot)?.number,
+            core: Content(bios.core.clone()),
+        });
+    }
+    let esp = of(layout, Role::Esp)?;
+    if found.esp_sound {
+        steps.extend(beside_on_esp(payload, esp_stub, esp.number));
+    } else {
+        steps.push(make_filesystem(esp, id()));
+        steps.push(fill_esp(payload, esp_stub, esp.number));
+    }
+    steps.push(Step::MakeBootable {
+        partition: esp.number,
+        boot_code: Content(bios.map(|bios| bios.boot_code.to_vec()).unwrap_or_default()),
+    });
+    Ok(steps)
+}
+
+/// New files beside the old ones, then their names; the name that firmware looks for is the last step's.
+fn beside_on_esp(payload: &Payload, esp_stub: &str, partition: u32) -> [Step; 2] {
+    let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+    let mut copies = vec![pair(ESP_SHIM, ESP_WAITING)];
+    copies.extend(esp_copies(payload).map(|(from, _, waiting)| pair(from, waiting)));
+    let mut names: Vec<_> = esp_copies(payload)
+        .map(|(_, to, waiting)| pair(waiting, to))
+        .collect();
+    names.extend(ESP_STUBS.map(|(to, waiting)| pair(waiting, to)));
+    let files = ESP_STUBS.map(|(_, waiting)| {
+        let stub = Content(esp_stub.as_bytes().to_vec());
+        (waiting.to_owned(), stub)
+    });
+    [
+        Step::FillEsp {
+            partition,
+            folders: Vec::new(),
+            copies,
+            files: files.to_vec(),
+        },
+        Step::NameEspFiles { partition, names },
+    ]
+}
+
+/// The environment block on OEM: as it stays, and as it is while the data is being erased.
+struct Environment {
+    kept: Vec<u8>,
+    /// Makes GRUB start the reset again after a power cut: a half-made persistent partition boots nothing else. `None`
+    /// if the operator's variables leave no room for it.
+    marked: Option<Vec<u8>>,
+}
+
+impl Environment {
+    /// A sound block stays as it is, byte for byte, but for the entry that the machine starts next.
+    fn of(found: &Found) -> Result<Self> {
+        let read = found.grubenv.as_deref().and_then(env::parse);
+        let mut variables = read.clone().unwrap_or_else(|| found.grub_options.clone());
+        env::set(&mut variables, SAVED_ENTRY, REGISTRATION);
+        if !env::value(&variables, NEXT_ENTRY).is_empty() {
+            env::set(&mut variables, NEXT_ENTRY, "");
+        }
+        let kept = match &found.grubenv {
+            Some(bytes) if read.as_ref() == Some(&variables) => bytes.clone(),
+            _ => render(&variables).or_trouble(Code::RecoveryDisk)?,
+        };
+        env::set(&mut variables, NEXT_ENTRY, RESET_ENTRY);
+        Ok(Self {
+            kept,
+            marked: render(&variables).ok(),
+        })
+    }
+
+    fn mark(&self) -> Option<Step> {
+        self.marked
+            .clone()
+            .map(|block| overwrite(block, "make an interrupted reset start again by itself"))
+    }
+
+    fn clear_mark(&self) -> Option<Step> {
+        let purpose = "let the machine start into the new system";
+        self.marked
+            .as_ref()
+            .map(|_| overwrite(self.kept.clone(), purpose))
+    }
+}
+
+fn overwrite(block: Vec<u8>, purpose: &'static str) -> Step {
+    Step::Overwrite {
+        to: Place::new("oem", "grubenv"),
+        content: Content(block),
+        purpose,
+    }
+}
+
+fn render(variables: &Variables) -> Result<Vec<u8>, EnvError> {
+    render_env(
+        variables
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str())),
+    )
+}
+
+#[cfg(test)]
+mod tests;

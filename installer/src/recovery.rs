@@ -1,0 +1,213 @@
+//! The recovery system: started from the recovery partition of an installed disk, by GRUB's entries `recovery` (somebody
+//! chooses) and `statereset` (nobody is there).
+//!
+//! ```text
+//! statereset --> reset --done--> restart
+//!                  |
+//!            refused, failed
+//!                  v
+//! recovery ---> choice --> restart | reset | switch off; without a key for ten minutes: restart
+//! ```
+
+use std::convert::Infallible;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use host::{Host, Linux};
+use nix::sys::reboot::{RebootMode, reboot};
+use tui::console::{Console, Mode, View};
+use uuid::Uuid;
+
+use crate::check;
+use crate::code::{Code, OrTrouble, Trouble, find};
+use crate::machine::read_machine;
+use crate::report::{Event, EventWriter, Finished, Next, Outcome};
+use crate::screens::{InstallView, console_paths, open_consoles, open_for_install};
+use crate::{live, medium};
+
+pub mod keys;
+pub mod menu;
+pub mod reset;
+
+use keys::Keys;
+use menu::{Choice, Menu};
+use reset::{Request, reset};
+
+/// Without a key for so long, the machine restarts into its default entry: it may have come here by itself.
+const PATIENCE: Duration = Duration::from_mins(10);
+
+/// How often the screen is drawn again.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// How long the good end stays on the screen before the machine restarts, in seconds.
+const COUNTDOWN: u64 = 5;
+
+/// What the kernel command line says to a recovery system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Call<'a> {
+    /// `landfall.media`: what the recovery partition must be.
+    pub media_id: Option<&'a str>,
+    /// `landfall.state`: GUID of the state partition of the disk whose GRUB started this.
+    pub state: Option<&'a str>,
+    /// `kairos.reset`: reset without asking.
+    pub reset: bool,
+}
+
+/// Resets, or lets somebody choose; returns only if the machine cannot be restarted.
+pub fn run(call: Call<'_>, mut events: EventWriter) -> Result<Infallible> {
+    let mut ended = None;
+    if call.reset {
+        ended = attempt(call, &mut events)?;
+    } else {
+        events.write(&Event::Started {
+            program: "recovery".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            uptime_s: crate::log::uptime(),
+        });
+    }
+    loop {
+        let choice = ask(ended.take());
+        events.write(&Event::Note {
+            text: format!("chosen: {choice:?}"),
+        });
+        match choice {
+            Choice::Restart => return restart(RebootMode::RB_AUTOBOOT),
+            Choice::PowerOff => return restart(RebootMode::RB_POWER_OFF),
+            Choice::Reset => ended = attempt(call, &mut events)?,
+        }
+    }
+}
+
+/// One reset. Comes back only with the trouble; after a good end the machine restarts.
+fn attempt(call: Call<'_>, events: &mut EventWriter) -> Result<Option<Finished>> {
+    let mut view = InstallView::new(open_consoles(open_for_install));
+    view.draw();
+    let finished = match request(call) {
+        Ok(request) => {
+            let mut tell = |event: &Event| {
+                events.write(event);
+                // The screen of an install would say that the disk does not boot; the menu says what is true.
+                if !matches!(event, Event::Finished(end) if end.result == Outcome::Failed) {
+                    view.event(event);
+                }
+            };
+            reset(&request, &mut Linux, &mut tell)
+        }
+        Err(error) => {
+            let trouble = find(&error).cloned();
+            let trouble =
+                trouble.unwrap_or_else(|| Trouble::new(Code::RecoveryDisk, format!("{error:#}")));
+            let finished = Finished::trouble(Outcome::Refused, &trouble, Duration::ZERO);
+            events.write(&Event::Finished(finished.clone()));
+            finished
+        }
+    };
+    if finished.next != Next::Reboot {
+        return Ok(Some(finished));
+    }
+    for left in (1..=COUNTDOWN).rev() {
+        view.next(format!("The machine restarts in {left} s."));
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    restart(RebootMode::RB_AUTOBOOT).map(|never| match never {})
+}
+
+fn request(call: Call<'_>) -> Result<Request> {
+    let (Some(media_id), Some(state)) = (call.media_id, call.state) else {
+        return Err(Trouble::new(
+            Code::RecoveryDisk,
+            "the kernel command line does not name disk and medium (landfall.state=, landfall.media=)",
+        )
+        .into());
+    };
+    let state = Uuid::parse_str(state)
+        .with_context(|| format!("landfall.state={state}"))
+        .or_trouble(Code::RecoveryDisk)?;
+    // A twin of the disk that shows up late must be seen before one of the two is taken.
+    live::settle(&mut Linux)?;
+    let disks = || Ok(read_machine(Path::new("/sys"), Path::new("/dev"))?.disks);
+    Ok(Request {
+        disk: medium::find_disk(state, disks, medium::PATIENCE)?,
+        media_id: media_id.to_owned(),
+        live: Path::new(medium::MOUNT_POINT).to_owned(),
+        work: check::work_folder()?,
+    })
+}
+
+/// Lets somebody choose, on any console.
+fn ask(ended: Option<Finished>) -> Choice {
+    let mut menu = Menu::new(ended);
+    let mut board = Board::open();
+    board.say(&menu.headlines());
+    let active = std::fs::read_to_string("/sys/class/tty/console/active").unwrap_or_default();
+    let paths = console_paths(&active);
+    let mut keys = Keys::open(paths.iter().map(std::path::PathBuf::as_path));
+    let mut until = Instant::now() + PATIENCE;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Choice::Restart;
+        }
+        board.show(&menu, left);
+        for key in keys.wait(PERIOD.min(left)) {
+            until = Instant::now() + PATIENCE;
+            if let Some(choice) = menu.key(key) {
+                return choice;
+            }
+        }
+    }
+}
+
+/// The consoles: pictures where pictures can be drawn, else lines, which are said once and again when they change.
+struct Board {
+    consoles: Vec<Console>,
+    said: Vec<String>,
+}
+
+impl Board {
+    fn open() -> Self {
+        Self {
+            consoles: open_consoles(open_for_install),
+            said: Vec::new(),
+        }
+    }
+
+    fn show(&mut self, menu: &Menu, left: Duration) {
+        let screen = menu.screen(left);
+        let uptime = Duration::from_secs_f64(crate::log::uptime());
+        for console in self
+            .consoles
+            .iter_mut()
+            .filter(|one| one.mode() != Mode::Lines)
+        {
+            // A console that does not take the picture must not keep the others from theirs.
+            drop(console.show(View::Install(&screen), uptime));
+        }
+        let lines = menu.lines();
+        if lines != self.said {
+            self.say(&lines);
+            self.said = lines;
+        }
+    }
+
+    fn say(&mut self, lines: &[String]) {
+        for console in self
+            .consoles
+            .iter_mut()
+            .filter(|one| one.mode() == Mode::Lines)
+        {
+            drop(console.print(lines));
+        }
+    }
+}
+
+fn restart(mode: RebootMode) -> Result<Infallible> {
+    // A reset that could not unmount its source left it here; it is read-only.
+    drop(Linux.unmount(Path::new(medium::MOUNT_POINT)));
+    nix::unistd::sync();
+    Ok(reboot(mode)?)
+}
+
+#[cfg(test)]
+mod tests;
