@@ -7,6 +7,7 @@
 mod accounts;
 mod chroot;
 mod files;
+mod ids;
 mod keys;
 mod outcome;
 mod source;
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 use host::Host;
 
 pub use accounts::{Account, Accounts, User};
+pub use ids::Ids;
 pub use outcome::{StageReport, StepOutcome, record};
 pub use steps::TIME_LIMIT;
 

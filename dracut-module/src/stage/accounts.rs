@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::Ids;
+
 /// First id of an ordinary user.
 const FIRST_ID: u32 = 1000;
 
@@ -22,6 +24,8 @@ pub struct Accounts {
     pub shadow: String,
     /// `/etc/gshadow`.
     pub gshadow: String,
+    /// Ids of earlier boots, brought up to date with every user and group that is made.
+    pub known: Ids,
 }
 
 /// What is wanted of a user.
@@ -144,6 +148,7 @@ impl Accounts {
         };
         let line = format!("{name}:x:{uid}:{gid}:{gecos}:{home}:{shell}");
         put(&mut self.passwd, name, &line);
+        self.known.users.insert(name.clone(), uid);
         Ok(Account { uid, gid, home })
     }
 
@@ -154,8 +159,16 @@ impl Accounts {
         homes: &BTreeMap<String, u32>,
     ) -> Result<u32, String> {
         let used = ids(&self.passwd);
+        let known = &self.known.users;
+        if let Some(uid) = known.get(&user.name)
+            && !used.contains(uid)
+        {
+            return Ok(*uid);
+        }
+        // Nobody inherits the files of a user who is only not there yet, or no more.
+        let taken = |id: u32| used.contains(&id) || known.values().any(|other| *other == id);
         if user.system {
-            return lowest(SYSTEM_IDS, |id| used.contains(&id), &user.name);
+            return lowest(SYSTEM_IDS, taken, &user.name);
         }
         if let Some(owner) = homes.get(home)
             && *owner >= FIRST_ID
@@ -163,8 +176,7 @@ impl Accounts {
         {
             return Ok(*owner);
         }
-        // Nobody inherits the home of a user who is only not there yet, or no more.
-        let taken = |id: u32| used.contains(&id) || homes.values().any(|owner| *owner == id);
+        let taken = |id: u32| taken(id) || homes.values().any(|owner| *owner == id);
         lowest(FIRST_ID..END_ID, taken, &user.name)
     }
 
@@ -193,7 +205,7 @@ impl Accounts {
         put(&mut self.shadow, &user.name, &line);
     }
 
-    /// Makes a group unless it exists and returns its id; `wanted` if that is free.
+    /// Makes a group unless it exists and returns its id: the one it had before, else `wanted`, if that is free.
     ///
     /// # Errors
     ///
@@ -209,11 +221,18 @@ impl Accounts {
         }
         check_name("group", name)?;
         let used = ids(&self.group);
-        let gid = match wanted.filter(|gid| !used.contains(gid)) {
-            Some(gid) => gid,
-            None if system => lowest(SYSTEM_IDS, |id| used.contains(&id), name)?,
-            None => lowest(FIRST_ID..END_ID, |id| used.contains(&id), name)?,
+        let known = &self.known.groups;
+        let taken = |id: u32| {
+            let others = || known.iter().any(|(other, gid)| other != name && *gid == id);
+            used.contains(&id) || others()
         };
+        let had = known.get(name).copied().or(wanted);
+        let gid = match had.filter(|gid| !taken(*gid)) {
+            Some(gid) => gid,
+            None if system => lowest(SYSTEM_IDS, taken, name)?,
+            None => lowest(FIRST_ID..END_ID, taken, name)?,
+        };
+        self.known.groups.insert(name.to_owned(), gid);
         put(&mut self.group, name, &format!("{name}:x:{gid}:"));
         if !self.gshadow.is_empty() {
             put(&mut self.gshadow, name, &format!("{name}:!::"));

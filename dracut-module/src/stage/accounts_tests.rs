@@ -9,6 +9,7 @@ fn image() -> Accounts {
         group: "root:x:0:\nsudo:x:27:\nkairos:x:1000:\n".into(),
         shadow: "root:*:19000:0:99999:7:::\nkairos:!:19000:0:99999:7:::\n".into(),
         gshadow: "root:*::\nsudo:*::\nkairos:!::\n".into(),
+        known: Ids::default(),
     }
 }
 
@@ -174,4 +175,47 @@ fn an_image_without_gshadow_gets_none() {
     };
     accounts.ensure_user(&wanted, &BTreeMap::new()).unwrap();
     assert_eq!(accounts.gshadow, "");
+}
+
+/// The next boot: account files of the image, and what is known.
+fn rebooted(before: &Accounts) -> Accounts {
+    Accounts {
+        known: before.known.clone(),
+        ..image()
+    }
+}
+
+#[test]
+fn names_keep_their_ids_when_the_list_of_users_changes() {
+    let none = BTreeMap::new();
+    let system = |name: &str| User {
+        system: true,
+        ..user(name)
+    };
+    let mut first = image();
+    for wanted in [user("ada"), system("probe"), user("bob")] {
+        first.ensure_user(&wanted, &none).unwrap();
+    }
+    let mut second = rebooted(&first);
+    let mut ids = Vec::new();
+    for wanted in [user("new"), system("agent"), user("bob"), user("ada")] {
+        let account = second.ensure_user(&wanted, &none).unwrap();
+        ids.push((account.uid, account.gid));
+    }
+    assert_eq!(ids, [(1003, 1003), (201, 201), (1002, 1002), (1001, 1001)]);
+    // Gone for one boot, and back.
+    let third = rebooted(&second).ensure_user(&system("probe"), &none);
+    assert_eq!(third.unwrap().uid, 200);
+}
+
+#[test]
+fn an_id_that_the_next_image_gives_to_someone_else_is_not_used_twice() {
+    let none = BTreeMap::new();
+    let mut accounts = image();
+    accounts.ensure_user(&user("ada"), &none).unwrap();
+    let mut next = rebooted(&accounts);
+    next.passwd.push_str("other:x:1001:1001::/:/bin/sh\n");
+    next.group.push_str("other:x:1001:\n");
+    let account = next.ensure_user(&user("ada"), &none).unwrap();
+    assert_eq!((account.uid, account.gid), (1002, 1002));
 }

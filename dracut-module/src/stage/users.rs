@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow};
 use host::files::write_synced;
 
 use super::accounts::{Account, Accounts, User};
-use super::keys;
+use super::{Ids, keys};
 use crate::password::{hash_password, system_random};
 
 /// Creates or updates a user in `/etc` of this root, then its home and its keys.
@@ -20,17 +20,26 @@ pub(super) fn ensure(wanted: &userdata::User) -> Result<String> {
 fn ensure_in(root: &Path, wanted: &userdata::User) -> Result<String> {
     let user = translate(wanted)?;
     let mut accounts = read(root)?;
+    accounts.known = Ids::read(root);
+    let known = accounts.known.clone();
     let account = accounts
         .ensure_user(&user, &owners_of_homes(&root.join("home")))
         .map_err(|reason| anyhow!(reason))?;
     write(root, &accounts)?;
+    // A user who can enter now is worth more than the same id at the next boot: told last.
+    let remembered = if accounts.known == known {
+        Ok(())
+    } else {
+        accounts.known.write(root)
+    };
     if !wanted.no_create_home {
         make_home(root, &account)?;
     }
-    if wanted.ssh_authorized_keys.is_empty() {
-        return Ok(String::new());
+    if !wanted.ssh_authorized_keys.is_empty() {
+        keys::add_to(root, &account, &wanted.ssh_authorized_keys)?;
     }
-    keys::add_to(root, &account, &wanted.ssh_authorized_keys)
+    remembered.context("keeping the ids for the next boot")?;
+    Ok(String::new())
 }
 
 /// The account of a user that exists.
@@ -81,6 +90,7 @@ fn read(root: &Path) -> Result<Accounts> {
         group: text("group")?,
         shadow: text("shadow")?,
         gshadow: text("gshadow")?,
+        known: Ids::default(),
     })
 }
 
@@ -247,6 +257,32 @@ mod tests {
             assert_eq!(hash == passwd, kept, "{passwd}");
             assert!(kept || hash.starts_with("$6$"), "{passwd}");
         }
+    }
+
+    #[test]
+    fn root_a_user_without_a_home_has_the_same_id_at_every_boot() {
+        let wanted = |name: &str| userdata::User {
+            name: name.into(),
+            no_create_home: true,
+            ..userdata::User::default()
+        };
+        let boot = |tree: &Tree, names: &[&str]| -> Vec<u32> {
+            for file in ["passwd", "group", "shadow"] {
+                let bytes = fs::read(image().at("etc").join(file)).unwrap();
+                tree.file(&format!("etc/{file}"), &bytes);
+            }
+            let uid = |name: &&str| {
+                ensure_in(&tree.at(""), &wanted(name)).unwrap();
+                account_of(&tree.at(""), name).unwrap().uid
+            };
+            names.iter().map(uid).collect()
+        };
+        let tree = Tree::new();
+        assert_eq!(boot(&tree, &["ada", "bob"]), [1000, 1001]);
+        assert_eq!(boot(&tree, &["bob"]), [1001]);
+        assert_eq!(boot(&tree, &["new", "bob", "ada"]), [1002, 1001, 1000]);
+        let ledger = tree.at("usr/local/.state/.landfall/accounts.json");
+        assert_eq!(mode(&ledger), 0o600);
     }
 
     #[test]
