@@ -4,15 +4,17 @@
 //! position of every key, so that all findings of a document come in one run.
 
 mod refusal;
+mod scalar;
 
 use std::collections::HashMap;
 
-use serde_yaml::granit_parser::{self, Event, Parser, ScalarStyle, Span, Tag};
+use serde_yaml::granit_parser::{self, Event, Parser, ScalarStyle, Span};
 
 use refusal::{Refusal, position_of, refusal};
+use scalar::{check_tag, scalar};
 
 use crate::finding::{Findings, Position, Rule};
-use crate::tree::{Entry, Node, Text, Value, is_null, resolve_plain};
+use crate::tree::{Entry, Node, Value, is_null};
 
 /// Deepest nesting; real user-data has about ten levels.
 const MAX_DEPTH: usize = 64;
@@ -21,6 +23,8 @@ const MAX_NODES: usize = 100_000;
 /// Most bytes of text after aliases are expanded.
 const MAX_TEXT: usize = 4 << 20;
 
+/// From here on the keys of a mapping are hashed to find those that stand twice.
+const MANY_KEYS: usize = 32;
 /// Longest key in bytes; YAML itself allows 1024 characters.
 const MAX_KEY: usize = 512;
 
@@ -69,6 +73,7 @@ enum Frame {
         anchor: usize,
         entries: Vec<Entry>,
         key: Option<PendingKey>,
+        /// Where each key stands, once there are too many to look through.
         lines: HashMap<String, usize>,
     },
 }
@@ -102,12 +107,17 @@ impl Builder {
         match event {
             Event::DocumentStart(..) => self.start_document(position),
             Event::Scalar(text, style, anchor, tag) => {
-                let node = scalar(&text, style, tag.as_deref(), position)?;
-                let plain = style == ScalarStyle::Plain;
                 self.spend(1, text.len(), position)?;
                 if self.expects_key() {
-                    return self.start_entry(&node, &text, plain, findings);
+                    check_tag(tag.as_deref(), "str", position)?;
+                    let key = PendingKey {
+                        key: text.into_owned(),
+                        plain: style == ScalarStyle::Plain,
+                        position,
+                    };
+                    return self.start_entry(key, findings);
                 }
+                let node = scalar(text, style, tag.as_deref(), position)?;
                 self.finish(node, anchor)
             }
             Event::SequenceStart(_, anchor, tag) => {
@@ -183,51 +193,21 @@ impl Builder {
         Ok(())
     }
 
-    fn start_entry(
-        &mut self,
-        node: &Node,
-        text: &str,
-        plain: bool,
-        findings: &mut Findings,
-    ) -> Result<(), Refusal> {
-        let position = node.position;
-        if text.len() > MAX_KEY {
-            let reason = format!("a key is longer than {MAX_KEY} bytes");
-            return Err(Refusal::new(Rule::Limit, position, reason, "shorten it"));
-        }
-        if plain && text == "<<" {
-            let reason = "merge keys (`<<`) mean different things to the readers of this file";
-            return Err(Refusal::new(
-                Rule::Syntax,
-                position,
-                reason,
-                "write the keys out",
-            ));
-        }
-        if plain && is_null(text) {
-            return Err(Refusal::new(
-                Rule::Syntax,
-                position,
-                "a key is missing before the colon",
-                "write a name as the key",
-            ));
-        }
-        if let Some(Frame::Map { key, lines, .. }) = self.frames.last_mut() {
-            if let Some(first) = lines.insert(text.to_owned(), position.line) {
-                let reason = format!("the key `{text}` already stands on line {first}");
-                findings.error(
-                    Rule::DuplicateKey,
-                    position,
-                    "",
-                    &reason,
-                    "keep one of the two",
-                );
+    fn start_entry(&mut self, new: PendingKey, findings: &mut Findings) -> Result<(), Refusal> {
+        check_key(&new)?;
+        if let Some(Frame::Map {
+            key,
+            lines,
+            entries,
+            ..
+        }) = self.frames.last_mut()
+        {
+            if let Some(first) = line_of_twin(&new, entries, lines) {
+                let reason = format!("the key `{}` already stands on line {first}", new.key);
+                let (rule, advice) = (Rule::DuplicateKey, "keep one of the two");
+                findings.error(rule, new.position, "", &reason, advice);
             }
-            *key = Some(PendingKey {
-                key: text.to_owned(),
-                plain,
-                position,
-            });
+            *key = Some(new);
         }
         Ok(())
     }
@@ -337,6 +317,50 @@ impl Builder {
     }
 }
 
+/// What can be no key, whatever mapping it is in.
+fn check_key(new: &PendingKey) -> Result<(), Refusal> {
+    let (rule, reason, advice) = match new.key.as_str() {
+        key if key.len() > MAX_KEY => {
+            let reason = format!("a key is longer than {MAX_KEY} bytes");
+            return Err(Refusal::new(
+                Rule::Limit,
+                new.position,
+                reason,
+                "shorten it",
+            ));
+        }
+        "<<" if new.plain => (
+            Rule::Syntax,
+            "merge keys (`<<`) mean different things to the readers of this file",
+            "write the keys out",
+        ),
+        key if new.plain && is_null(key) => (
+            Rule::Syntax,
+            "a key is missing before the colon",
+            "write a name as the key",
+        ),
+        _ => return Ok(()),
+    };
+    Err(Refusal::new(rule, new.position, reason, advice))
+}
+
+/// The line on which the same key stands already. Most mappings are small: only in a large one the keys are hashed.
+fn line_of_twin(
+    new: &PendingKey,
+    entries: &[Entry],
+    lines: &mut HashMap<String, usize>,
+) -> Option<usize> {
+    if entries.len() < MANY_KEYS {
+        let twin = entries.iter().find(|entry| entry.key == new.key);
+        return twin.map(|entry| entry.position.line);
+    }
+    if lines.is_empty() {
+        let known = entries.iter();
+        lines.extend(known.map(|entry| (entry.key.clone(), entry.position.line)));
+    }
+    lines.insert(new.key.clone(), new.position.line)
+}
+
 /// Number of nodes and bytes of text of a value.
 fn size(node: &Node) -> (usize, usize) {
     let (mut nodes, mut text) = (0_usize, 0_usize);
@@ -355,46 +379,4 @@ fn size(node: &Node) -> (usize, usize) {
         }
     }
     (nodes, text)
-}
-
-fn scalar(
-    text: &str,
-    style: ScalarStyle,
-    tag: Option<&Tag>,
-    position: Position,
-) -> Result<Node, Refusal> {
-    let quoted = || {
-        Value::Text(Text {
-            text: text.to_owned(),
-            plain: false,
-        })
-    };
-    let value = match tag {
-        None if style == ScalarStyle::Plain => resolve_plain(text),
-        None => quoted(),
-        Some(tag) if tag.core_suffix() == Some("str") => quoted(),
-        Some(tag) => return Err(unknown_tag(tag, position)),
-    };
-    Ok(Node { position, value })
-}
-
-fn check_tag(tag: Option<&Tag>, expected: &str, position: Position) -> Result<(), Refusal> {
-    match tag {
-        Some(tag) if tag.core_suffix() != Some(expected) => Err(unknown_tag(tag, position)),
-        _ => Ok(()),
-    }
-}
-
-fn unknown_tag(tag: &Tag, position: Position) -> Refusal {
-    let reason = format!(
-        "the tag `{}{}` is not used in user-data",
-        tag.original_handle(),
-        tag.suffix()
-    );
-    Refusal::new(
-        Rule::Syntax,
-        position,
-        reason,
-        "remove the tag, or quote the text if it starts with `!`",
-    )
 }

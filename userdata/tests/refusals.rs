@@ -393,3 +393,21 @@ fn a_finding_does_not_repeat_more_than_a_glimpse_of_a_hostile_value() {
     assert_eq!(parsed.findings.len(), 1);
     assert!(parsed.findings[0].to_string().len() < 1000);
 }
+
+#[test]
+fn a_key_that_stands_twice_is_found_in_a_mapping_of_any_size() {
+    for size in [1, 31, 32, 33, 1000] {
+        let keys: Vec<String> = (0..size).map(|key| format!("k{key}: 1\n")).collect();
+        for twin in [0, size / 2, size - 1] {
+            let text = format!("#cloud-config\n{}k{twin}: 2\n", keys.concat());
+            let parsed = parse("u", text.as_bytes());
+            let found: Vec<_> = parsed
+                .findings
+                .iter()
+                .map(|f| (f.rule.id(), f.position.line, f.reason.clone()))
+                .collect();
+            let reason = format!("the key `k{twin}` already stands on line {}", twin + 2);
+            assert_eq!(found, [("U04", size + 2, reason)]);
+        }
+    }
+}
