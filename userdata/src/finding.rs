@@ -351,6 +351,20 @@ impl Findings {
         self.add(Severity::Info, rule, position, &path, reason, advice);
     }
 
+    /// Names the document of the findings that follow.
+    pub(crate) fn rename(&mut self, file: &str) {
+        self.file = printable(file);
+    }
+
+    /// Takes over findings of another document.
+    pub(crate) fn extend(&mut self, others: Vec<Finding>) {
+        let errors = others
+            .iter()
+            .filter(|finding| finding.severity == Severity::Error);
+        self.errors = self.errors.saturating_add(errors.count());
+        self.found.extend(others);
+    }
+
     /// How many errors there are; compared before and after a part, it tells whether that part is usable.
     pub(crate) fn errors(&self) -> usize {
         self.errors

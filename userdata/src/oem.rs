@@ -33,7 +33,16 @@ impl UserData {
     }
 }
 
-fn rewrite_stage(stage: &mut Node, hash: &mut dyn FnMut(&str) -> String) {
+/// Makes lists of the stages that are a single step without its dash.
+pub(crate) fn list_steps(document: &mut Node) {
+    if let Some(stages) = entry_mut(document, "stages") {
+        for stage in entries_mut(&mut stages.node) {
+            list_step(&mut stage.node);
+        }
+    }
+}
+
+fn list_step(stage: &mut Node) {
     if matches!(stage.value, Value::Map(_)) {
         let step = std::mem::replace(&mut stage.value, Value::Null);
         stage.value = Value::List(vec![Node {
@@ -41,6 +50,10 @@ fn rewrite_stage(stage: &mut Node, hash: &mut dyn FnMut(&str) -> String) {
             value: step,
         }]);
     }
+}
+
+fn rewrite_stage(stage: &mut Node, hash: &mut dyn FnMut(&str) -> String) {
+    list_step(stage);
     if let Value::List(steps) = &mut stage.value {
         steps.retain(|step| {
             !step

@@ -1,12 +1,8 @@
 //! Findings for people: one sentence, the line it is about, and a caret.
 
 use crate::finding::{Finding, Severity, printable};
-use crate::secret::MASK;
+use crate::secret::{MASK, SECRET_KEYS};
 
-/// Parts of keys whose values are never shown, in lower case.
-const SECRET_KEYS: &[&str] = &[
-    "token", "passw", "secret", "proxy", "apikey", "api_key", "private",
-];
 /// Longest excerpt in characters; longer lines are cut around the caret.
 const WIDTH: usize = 100;
 /// What of [`WIDTH`] is shown before the caret.

@@ -179,6 +179,15 @@ impl Schema {
     }
 }
 
+/// Adds a key to a path of keys that is kept.
+pub(crate) fn join(path: &str, key: &str) -> String {
+    if path.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{path}.{key}")
+    }
+}
+
 /// Checks a mapping and everything below it against its table.
 pub(crate) fn check_object(
     node: &Node,

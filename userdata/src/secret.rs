@@ -8,6 +8,21 @@ use zeroize::Zeroizing;
 /// What stands in the place of a secret wherever it would be shown.
 pub const MASK: &str = "***";
 
+/// Parts of keys whose values are never shown, in lower case.
+pub(crate) const SECRET_KEYS: &[&str] = &[
+    "token", "passw", "secret", "proxy", "apikey", "api_key", "private",
+];
+
+/// Whether the value of a key may be a secret: by its name, or since it is a text that others made.
+pub(crate) fn may_be_secret(key: &str) -> bool {
+    let lower = key.to_ascii_lowercase();
+    SECRET_KEYS.iter().any(|part| lower.contains(part))
+        || matches!(
+            lower.as_str(),
+            "content" | "entity" | "url" | "config_url" | "if"
+        )
+}
+
 /// A token, password or other text that only its consumer may see.
 ///
 /// `Debug`, `Display` and `Serialize` give [`MASK`]; the memory is zeroed on drop. Comparing two secrets is not
