@@ -18,6 +18,7 @@ use crate::apply::Assembly;
 use crate::cmdline::BootArgs;
 use crate::error::BootError;
 use crate::find::{self, Partition};
+use crate::kernel_log;
 use crate::layout::{self, ExtraVolume, Layout};
 use crate::paths::Paths;
 use crate::plan::{self, Volume};
@@ -111,12 +112,18 @@ impl<H: Host> Assembly<'_, H> {
     }
 
     fn find_state(&mut self, args: &BootArgs) -> Result<Partition> {
-        let paths = self.paths;
-        let state = self.report.time("find the state partition", || {
-            let found = find::state_partition(paths, args.state_partuuid.as_deref())?;
-            Ok((found, Vec::new()))
+        let (paths, id) = (self.paths, args.state_partuuid.as_deref());
+        let (state, twins) = self.report.time("find the state partition", || {
+            let state = find::state_partition(paths, id)?;
+            let twins = find::twins(paths, &state, id);
+            let notes = twin_note(&state, &twins).into_iter().collect();
+            Ok(((state, twins), notes))
         })?;
+        if let Some(note) = twin_note(&state, &twins) {
+            kernel_log::say(paths, &note);
+        }
         self.report.state.clone_from(&state.node);
+        self.report.twins = twins.into_iter().map(|twin| twin.node).collect();
         Ok(state)
     }
 
@@ -220,6 +227,20 @@ impl<H: Host> Assembly<'_, H> {
     }
 }
 
+fn twin_note(state: &Partition, twins: &[Partition]) -> Option<String> {
+    let others: Vec<String> = twins
+        .iter()
+        .map(|twin| twin.node.display().to_string())
+        .collect();
+    (!others.is_empty()).then(|| {
+        format!(
+            "this disk has a clone: {} is used, and nothing of {}, which has the same PARTUUID; unplug the disk that does not belong here",
+            state.node.display(),
+            others.join(", ")
+        )
+    })
+}
+
 fn read_args(paths: &Paths) -> Result<BootArgs> {
     let file = paths.at("/proc/cmdline");
     let line = fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
@@ -253,6 +274,9 @@ fn extra_volume(paths: &Paths, state: &Partition, wanted: &ExtraVolume) -> Volum
     }
 }
 
+#[cfg(test)]
+#[path = "assemble_disk_tests.rs"]
+mod disk_tests;
 #[cfg(test)]
 #[path = "assemble_tests.rs"]
 mod tests;

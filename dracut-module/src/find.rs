@@ -1,8 +1,12 @@
 //! Which disk this is: the state partition that GRUB named, and the others of the same disk.
 //!
-//! Nothing is looked up by label over all disks: two disks with the same labels must never mix. Facts come from sysfs,
-//! which needs no udev; `/dev/disk/by-partuuid` is the one exception, because kernels before 6.13 do not tell the
-//! PARTUUID in a uevent.
+//! Nothing is looked up by label over all disks: two disks with the same labels must never mix. Facts come from sysfs
+//! and the disks, which need no udev; `/dev/disk/by-partuuid` is the last resort, for tables that only the kernel reads.
+//!
+//! A disk that was cloned has the same PARTUUIDs as its twin, and nothing tells which of them GRUB was loaded from. One
+//! is chosen by rule, the same at every boot: a fixed disk before a removable one, then by its place in the machine
+//! (the names of disks change from boot to boot). All partitions come from that disk, and the twin is told. Refusing
+//! would leave a distant machine off because of a forgotten stick.
 
 use std::fs;
 use std::io::{Read, Seek, SeekFrom};
@@ -12,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::BootError;
 use crate::paths::Paths;
+use crate::table;
 
 /// How often is looked for a device that is not there yet.
 const POLL: Duration = Duration::from_millis(50);
@@ -29,6 +34,10 @@ pub struct Partition {
     pub partuuid: Option<String>,
     /// Kernel name of the disk.
     disk: String,
+    /// Where the disk is in the machine: removable or not, and its directory in sysfs.
+    place: (bool, PathBuf),
+    /// What the disk calls itself, if it does.
+    wwid: Option<String>,
 }
 
 /// Waits for the state partition of the disk that GRUB booted from.
@@ -86,17 +95,40 @@ fn wait_for<T, E>(
     }
 }
 
+/// The partitions of other disks that have the PARTUUID of `state`, that is, clones of its disk; not the same disk once
+/// more, by another path to it.
+pub fn twins(paths: &Paths, state: &Partition, partuuid: Option<&str>) -> Vec<Partition> {
+    let Some(id) = partuuid else {
+        return Vec::new();
+    };
+    let mut all = with_partuuid(paths, id);
+    let same = |other: &Partition| other.wwid.is_some() && other.wwid == state.wwid;
+    all.retain(|other| other.disk != state.disk && !same(other));
+    all
+}
+
 fn by_partuuid(paths: &Paths, id: &str) -> Option<Partition> {
-    let link = paths.at("/dev/disk/by-partuuid").join(id);
-    let linked = fs::read_link(link)
-        .ok()
-        .and_then(|target| Some(target.file_name()?.to_str()?.to_owned()));
-    if let Some(partition) = linked.and_then(|name| read_partition(paths, &name)) {
-        return Some(partition);
-    }
-    partitions(paths)
-        .into_iter()
-        .find(|partition| partition.partuuid.as_deref() == Some(id))
+    let chosen = with_partuuid(paths, id).into_iter().next();
+    chosen.or_else(|| {
+        let link = fs::read_link(paths.at("/dev/disk/by-partuuid").join(id)).ok()?;
+        read_partition(paths, link.file_name()?.to_str()?)
+    })
+}
+
+/// All partitions with a PARTUUID, the one to be preferred first.
+fn with_partuuid(paths: &Paths, id: &str) -> Vec<Partition> {
+    let mut found = partitions(paths);
+    found.retain(|partition| match &partition.partuuid {
+        Some(told) => told == id,
+        // Only disks that may be ours are read: another may be slow or broken.
+        None => {
+            matches!(partition.name.as_deref(), None | Some("state"))
+                && table::partuuid(&paths.at("/dev").join(&partition.disk), partition.number)
+                    .is_some_and(|read| read == id)
+        }
+    });
+    found.sort_by(|a, b| (&a.place, a.number).cmp(&(&b.place, b.number)));
+    found
 }
 
 fn only_state(paths: &Paths) -> Result<Option<Partition>, BootError> {
@@ -141,11 +173,21 @@ fn read_partition(paths: &Paths, kernel_name: &str) -> Option<Partition> {
         })
     };
     let node = paths.at("/dev").join(value("DEVNAME")?);
+    let disk = folder.parent()?;
+    let removable = fs::read_to_string(disk.join("removable"));
     Some(Partition {
         number: number.trim().parse().ok()?,
         name: value("PARTNAME"),
         partuuid: value("PARTUUID").map(|id| id.to_ascii_lowercase()),
-        disk: folder.parent()?.file_name()?.to_str()?.to_owned(),
+        disk: disk.file_name()?.to_str()?.to_owned(),
+        wwid: ["wwid", "device/wwid"]
+            .iter()
+            .find_map(|name| fs::read_to_string(disk.join(name)).ok())
+            .filter(|wwid| !wwid.trim().is_empty()),
+        place: (
+            removable.is_ok_and(|flag| flag.trim() == "1"),
+            disk.to_owned(),
+        ),
         // devtmpfs makes the node a moment after sysfs has the entry.
         node: node.exists().then_some(node)?,
     })
@@ -194,6 +236,43 @@ mod tests {
             let found = state_partition(&tree.paths, Some(id)).unwrap();
             assert_eq!(found.node, tree.at(node), "{id}");
         }
+    }
+
+    #[test]
+    fn of_two_disks_with_one_id_the_choice_is_the_same_whatever_udev_says() {
+        use crate::table::tests::{GUID, gpt};
+        let tree = Tree::new();
+        // In sysfs a disk lies below its controller; the names came in the wrong order this time.
+        for disk in ["pci-1/sdb", "pci-2/sda", "pci-0-usb/sdc"] {
+            let name = disk.rsplit('/').next().unwrap();
+            tree.partition(disk, &format!("{name}5"), 5, "state", "");
+            tree.partition(disk, &format!("{name}3"), 3, "oem", "");
+            tree.file(&format!("dev/{name}"), &gpt(512));
+        }
+        tree.file("sys/devices/pci-0-usb/sdc/removable", b"1\n");
+        for last in ["sda5", "sdb5", "sdc5"] {
+            let link = tree.at("dev/disk/by-partuuid").join(GUID);
+            drop(fs::remove_file(&link));
+            tree.link(
+                &format!("dev/disk/by-partuuid/{GUID}"),
+                format!("../../{last}"),
+            );
+            let state = state_partition(&tree.paths, Some(GUID)).unwrap();
+            assert_eq!(state.node, tree.at("dev/sdb5"), "{last}");
+            let oem = sibling(&tree.paths, &state, "oem", "COS_OEM").unwrap();
+            assert_eq!(oem.node, tree.at("dev/sdb3"));
+            let told: Vec<PathBuf> = twins(&tree.paths, &state, Some(GUID))
+                .into_iter()
+                .map(|twin| twin.node)
+                .collect();
+            assert_eq!(told, [tree.at("dev/sda5"), tree.at("dev/sdc5")]);
+        }
+        // Two paths to one disk are no clones.
+        for disk in ["pci-1/sdb", "pci-2/sda"] {
+            tree.file(&format!("sys/devices/{disk}/device/wwid"), b"naa.5000\n");
+        }
+        let state = state_partition(&tree.paths, Some(GUID)).unwrap();
+        assert_eq!(twins(&tree.paths, &state, Some(GUID)).len(), 1);
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub mod error;
 pub mod find;
 mod fstab;
 mod identity;
+mod kernel_log;
 pub mod layout;
 mod password;
 pub mod paths;
@@ -27,6 +28,7 @@ mod seed;
 pub mod slots;
 pub mod stage;
 mod survey;
+mod table;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

@@ -38,6 +38,9 @@ pub struct Report {
     pub mode: String,
     /// Node of the state partition.
     pub state: PathBuf,
+    /// State partitions of other disks with the same PARTUUID: clones of this disk, of which nothing was used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub twins: Vec<PathBuf>,
     /// Partitions that could not be used; a tmpfs stands in for each.
     pub lost: Vec<String>,
     /// Configured paths that were left out, each with its reason.
