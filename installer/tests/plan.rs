@@ -256,6 +256,13 @@ fn refusals_name_the_disks_and_what_to_do() {
         None,
     );
     refuse(
+        "a file system that is not made yet",
+        "uefi-virtio",
+        "xfs",
+        "auto",
+        None,
+    );
+    refuse(
         "a file system that nobody makes",
         "uefi-virtio",
         "unknown-filesystem",

@@ -20,8 +20,9 @@ install:
   partitions:
     persistent: {size: 600}
   extra-partitions:
-    - {name: exchange, size: 64, fs: vfat, label: EXCHANGE}
+    - {name: exchange, size: 40, fs: vfat, label: EXCHANGE}
     - {name: untouched, size: 8, fs: none}
+    - {name: old, size: 16, fs: ext2, label: OLD}
     - {name: data, size: 0, label: DATA}
 stages:
   initramfs:
@@ -51,14 +52,15 @@ fn root_extra_partitions_are_made_and_a_password_reaches_the_disk_only_as_a_hash
     for (number, name, kind, label) in [
         (6, "persistent", "ext4", "COS_PERSISTENT"),
         (7, "exchange", "vfat", "EXCHANGE"),
-        (9, "data", "ext4", "DATA"),
+        (9, "old", "ext2", "OLD"),
+        (10, "data", "ext4", "DATA"),
     ] {
         let said = sgdisk(&disk, number);
         assert_eq!(fact(&said, "Partition name"), format!("'{name}'"));
         let part = Part::of(&disk, number);
         assert_eq!(part.blkid("TYPE"), kind, "{name}");
         assert_eq!(part.blkid("LABEL"), label, "{name}");
-        let checked = if kind == "ext4" {
+        let checked = if kind.starts_with("ext") {
             part.run("e2fsck", &["-f", "-n"])
         } else {
             part.run("fsck.vfat", &["-n"])

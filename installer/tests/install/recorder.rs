@@ -11,7 +11,7 @@ use installer::plan::{Plan, Step};
 use installer::report::Event;
 
 use crate::door::Remembering;
-use crate::lab::Lab;
+use crate::lab::{DISK, Lab, put};
 use crate::readers::{assert_not_bootable, boot_sector};
 
 /// What became of one run.
@@ -20,29 +20,44 @@ struct Attempt {
     door: Remembering,
     /// The steps that were begun.
     steps: Vec<String>,
+    /// What was said beside them.
+    notes: Vec<String>,
 }
 
 fn attempt(lab: &Lab, prepared: &Prepared, recorder: Recorder, broken_clean_up: bool) -> Attempt {
     let path = lab.blank("disk.img");
     let disk = File::options().read(true).write(true).open(&path).unwrap();
-    let work = lab.at("work");
-    fs::create_dir_all(&work).unwrap();
     let mut door = Remembering::new(recorder, &lab.at("nodes"));
     door.broken_clean_up = broken_clean_up;
-    let mut steps = Vec::new();
+    attempt_on(&disk, door, lab, prepared, |_| ())
+}
+
+/// Carries the plan out on `disk`; `at_step` sees the text of every step before it is done.
+fn attempt_on(
+    disk: &File,
+    mut door: Remembering,
+    lab: &Lab,
+    prepared: &Prepared,
+    at_step: impl Fn(&str),
+) -> Attempt {
+    let work = lab.at("work");
+    fs::create_dir_all(&work).unwrap();
+    let (mut steps, mut notes) = (Vec::new(), Vec::new());
     let tools = Tools {
         host: &mut door,
         payload: &prepared.payload,
         work: &work,
-        disk: &disk,
+        disk,
     };
-    let mut at_event = |event: &Event| {
-        if let Event::Step {
+    let mut at_event = |event: &Event| match event {
+        Event::Step {
             index, of, text, ..
-        } = event
-        {
+        } => {
+            at_step(text);
             steps.push(format!("{index}/{of} {text}"));
         }
+        Event::Note { text } => notes.push(text.clone()),
+        _ => {}
     };
     let log = || vec![("install.log".to_owned(), b"a line\n".to_vec())];
     let result = apply(&prepared.plan, tools, &mut at_event, &log);
@@ -52,6 +67,7 @@ fn attempt(lab: &Lab, prepared: &Prepared, recorder: Recorder, broken_clean_up: 
         result,
         door,
         steps,
+        notes,
     }
 }
 
@@ -81,8 +97,10 @@ fn a_run_asks_for_what_the_plan_says_in_its_order_and_the_boot_file_gets_its_nam
         result,
         door,
         steps,
+        notes,
     } = attempt(&lab, &prepared, Recorder::default(), false);
     result.unwrap();
+    assert!(notes.is_empty(), "{notes:?}");
 
     let of = prepared.plan.steps.len();
     let planned: Vec<String> = (1..)
@@ -133,8 +151,66 @@ fn whatever_request_fails_everything_is_undone_and_the_disk_does_not_boot() {
         assert_undone(&door.recorder, call);
         assert_not_bootable(&lab.disk());
     }
-    // Behind it the disk boots, and there is nothing left to do but to give its loop device back.
+    // Behind it the disk boots, and there is nothing left to do but to give its loop device back: a pity if that fails,
+    // but no failed install.
     assert_eq!(calls.len() - named, 2, "{calls:#?}");
+    let last = Recorder::failing_at(named + 1);
+    let Attempt { result, notes, .. } = attempt(&lab, &prepared, last, false);
+    result.unwrap();
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert!(notes[0].contains("told to fail"), "{notes:?}");
+    assert_eq!(boot_sector(&lab.disk())[446], 0x80);
+}
+
+#[test]
+fn a_boot_sector_that_cannot_be_written_takes_the_boot_file_its_name_again() {
+    use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+    use nix::sys::memfd::{MFdFlags, memfd_create};
+    let lab = Lab::with_tiny_payload();
+    let prepared = prepared(&lab);
+    // A disk in memory can be sealed: from one step to the next it takes no more writes.
+    let disk = File::from(memfd_create("disk", MFdFlags::MFD_ALLOW_SEALING).unwrap());
+    disk.set_len(DISK).unwrap();
+    let door = Remembering::new(Recorder::default(), &lab.at("nodes"));
+    let Attempt { result, door, .. } = attempt_on(&disk, door, &lab, &prepared, |step| {
+        if step.contains("bootable") {
+            fcntl(&disk, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_WRITE)).unwrap();
+        }
+    });
+    let error = result.unwrap_err();
+    assert_eq!(code::find(&error).unwrap().code, Code::WriteFailed);
+    let renamed: Vec<&String> = door
+        .recorder
+        .calls
+        .iter()
+        .filter(|call| call.contains("mren"))
+        .collect();
+    assert_eq!(renamed.len(), 2, "{renamed:?}");
+    assert!(renamed[0].ends_with("BOOTX64.NEW ::/EFI/BOOT/BOOTX64.EFI"));
+    assert!(renamed[1].ends_with("BOOTX64.EFI ::/EFI/BOOT/BOOTX64.NEW"));
+    assert_undone(&door.recorder, "the boot sector");
+}
+
+#[test]
+fn a_log_that_cannot_be_kept_is_told_and_fails_no_install() {
+    let lab = Lab::with_tiny_payload();
+    let prepared = prepared(&lab);
+    let disk = File::options()
+        .read(true)
+        .write(true)
+        .open(lab.disk())
+        .unwrap();
+    let door = Remembering::new(Recorder::default(), &lab.at("nodes"));
+    let Attempt { result, notes, .. } = attempt_on(&disk, door, &lab, &prepared, |step| {
+        if step.contains("keep the log") {
+            // A file where the folder should be.
+            put(&lab.at("work/persistent/.state"), b"");
+        }
+    });
+    result.unwrap();
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert!(notes[0].contains("the log is not kept"), "{notes:?}");
+    assert_eq!(boot_sector(&lab.disk())[446], 0x80);
 }
 
 /// Nothing is left but what could not be undone because that very request failed.
