@@ -58,6 +58,10 @@ pub fn assemble(host: &mut impl Host, paths: &Paths) -> Result<Report> {
     let mut report = assembly.report;
     report.lost = assembly.lost;
     report.ms = millis(start);
+    for line in report.lost.iter().chain(&report.refused) {
+        // A mistake in a list must not only be found by someone who looks for it.
+        kernel_log::say(paths, line);
+    }
     let written = write_report(&report, paths);
     result?;
     written?;

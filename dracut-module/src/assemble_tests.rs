@@ -194,14 +194,16 @@ fn a_clone_of_the_disk_is_told_in_the_report_and_on_the_console() {
 }
 
 #[test]
-fn a_path_that_is_refused_is_named_in_the_report() {
+fn a_path_that_is_refused_is_named_in_the_report_and_on_the_console() {
     let tree = remembered();
     tree.file(
         "run/landfall/oem/91.yaml",
         b"#cloud-config\ninstall:\n  bind_mounts: ['/with blank', /proc/x]\n  extra-dirs-rootfs: [relative]\n  ephemeral_mounts: [/a/../b]\n",
     );
+    tree.file("dev/kmsg", b"");
     let report = assemble(&mut Recorder::default(), &tree.paths).unwrap();
     let json = fs::read_to_string(tree.at("run/landfall/sysroot.json")).unwrap();
+    assert!(fs::metadata(tree.at("dev/kmsg")).unwrap().len() > 0);
     for path in ["/with blank", "/proc/x", "relative", "/a/../b"] {
         let named = format!("{path:?} is left out: ");
         let told = report.refused.iter().any(|line| line.starts_with(&named));

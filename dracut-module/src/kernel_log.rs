@@ -19,7 +19,7 @@ pub(crate) fn say(paths: &Paths, text: &str) {
     let record = record(text);
     // One write is one record.
     let written = OpenOptions::new()
-        .write(true)
+        .append(true)
         .open(paths.at("/dev/kmsg"))
         .and_then(|mut log| log.write_all(record.as_bytes()));
     drop(written);

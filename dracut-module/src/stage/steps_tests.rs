@@ -117,3 +117,29 @@ fn every_command_and_condition_has_a_time_limit_and_those_after_it_are_carried_o
     let limits: Vec<_> = host.0.iter().map(|argv| argv.time_limit).collect();
     assert_eq!(limits, [Some(TIME_LIMIT); 3]);
 }
+
+#[test]
+fn a_user_that_is_refused_is_named_whether_the_reader_or_the_step_refuses_it() {
+    let step = Step {
+        users: vec![userdata::User {
+            name: "bad:name".into(),
+            ..userdata::User::default()
+        }],
+        ..Step::default()
+    };
+    let by_step = carried_out(&step, &mut Linux);
+    let tree = crate::testing::Tree::new();
+    tree.file(
+        "oem/90.yaml",
+        b"#cloud-config\nstages:\n  boot:\n    - users:\n        'bad:name': {shell: /bin/sh}\n",
+    );
+    let root = Path::new("/");
+    let by_reader = crate::stage::run("boot", root, &[tree.at("oem")], &mut Linux);
+    for report in [by_step, by_reader] {
+        let told: Vec<String> = report.failures().map(ToString::to_string).collect();
+        assert!(
+            told.iter().any(|line| line.contains("bad:name")),
+            "{told:?}"
+        );
+    }
+}
