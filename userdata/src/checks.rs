@@ -8,7 +8,7 @@ use crate::stylus::ManagementMode;
 use crate::tree::{Node, Value};
 
 /// What EKS Hybrid Nodes needs on an Appliance-Mode host (`reference/palette.md` 1.11).
-const EKS_LISTS: &[(&str, &[&str])] = &[
+pub(crate) const EKS_LISTS: &[(&str, &[&str])] = &[
     ("extra-dirs-rootfs", &["/eks-hybrid"]),
     (
         "bind_mounts",

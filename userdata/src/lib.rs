@@ -18,10 +18,12 @@ mod oem;
 mod pattern;
 mod place;
 mod reader;
+mod reference;
 mod render;
 mod schema;
 mod secret;
 mod stages;
+mod starting;
 mod stylus;
 mod text;
 mod tree;
@@ -32,12 +34,14 @@ pub use finding::{Finding, Position, Rule, Severity, has_errors};
 pub use install::{Afterwards, Device, ExtraPartition, Install, PartitionSizes};
 pub use merge::{Decision, Merged, merge};
 pub use oem::custom_mounts_document;
+pub use reference::{json_schema, reference_markdown};
 pub use render::render;
 pub use secret::{MASK, Secret};
 pub use stages::{
     AddPartition, Conditions, Datasource, Directory, Dns, Download, Encoding, Entity, File, Layout,
     LayoutDevice, Override, Stages, Step, Systemctl, User, is_hashed,
 };
+pub use starting::{Profile, starting_document};
 pub use stylus::{
     DeviceUidPath, Endpoint, ExternalRegistries, HostId, Interface, LocalUi, ManagementMode,
     Network, Registry, Site, Stylus, TagsFromFile, TagsFromScript, Webhook,
@@ -69,10 +73,14 @@ static TOP: Schema = Schema {
             ),
             field(
                 "stages",
-                Shape::Any,
+                Shape::Stages,
                 "What the host does at the points of its life: lists of steps by stage.",
             ),
-            field("users", Shape::Any, "Users, as cloud-init lists them."),
+            field(
+                "users",
+                Shape::Users(&stages::LISTED_USER),
+                "Users, as cloud-init lists them.",
+            ),
         ],
         stages::CLOUD_INIT,
         &[

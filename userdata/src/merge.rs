@@ -94,7 +94,7 @@ pub fn merge(documents: &[UserData]) -> Merged {
             user_data: parsed.user_data.filter(|_| !conflicts),
         },
         decisions: decisions
-            .map(|(path, origin)| origin.decide(path, &names))
+            .map(|(path, origin)| origin.decide(&path, &names))
             .collect(),
     }
 }
@@ -109,13 +109,13 @@ struct Origin {
 }
 
 impl Origin {
-    fn decide(self, path: String, names: &[&str]) -> Decision {
+    fn decide(self, path: &str, names: &[&str]) -> Decision {
         let name = |indices: Vec<usize>| {
             let found = indices.into_iter().filter_map(|index| names.get(index));
             found.map(|name| printable(name)).collect()
         };
         Decision {
-            path: printable(&path),
+            path: printable(path),
             value: self.value,
             from: name(self.from),
             position: self.position.unwrap_or(Position::START),

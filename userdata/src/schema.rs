@@ -15,10 +15,7 @@ pub(crate) enum Shape {
     /// Text. A bare number is refused: other readers would not take it for text.
     Text,
     /// Text, one of these. Which of them it is, is checked where it is read.
-    Choice(
-        #[expect(dead_code, reason = "read by the JSON Schema, which comes next")]
-        &'static [&'static str],
-    ),
+    Choice(&'static [&'static str]),
     /// Text or a number, kept as written.
     Scalar,
     /// `true` or `false`, unquoted.
@@ -41,6 +38,10 @@ pub(crate) enum Shape {
     Named(&'static Schema),
     /// A list of such mappings, or a mapping from any name to them.
     ObjectsOrNamed(&'static Schema),
+    /// Stages with their steps; checked where they are read, since a broken step must not take its neighbours with it.
+    Stages,
+    /// A list of such mappings, one of which may be the text `default`; checked where it is read.
+    Users(&'static Schema),
     /// Anything, kept as it is.
     Any,
 }
@@ -66,7 +67,6 @@ pub(crate) struct Field {
     pub(crate) shape: Shape,
     pub(crate) status: Status,
     /// What the key is for, for editors and the reference.
-    #[expect(dead_code, reason = "read by the JSON Schema, which comes next")]
     pub(crate) doc: &'static str,
 }
 
@@ -276,7 +276,9 @@ fn unknown_key(entry: &Entry, schema: &Schema, full: &KeyPath<'_>, findings: &mu
 
 /// Checks one value.
 pub(crate) fn check(node: &Node, shape: Shape, path: &KeyPath<'_>, findings: &mut Findings) {
-    if matches!(node.value, Value::Null) && !matches!(shape, Shape::Any) {
+    if matches!(node.value, Value::Null)
+        && !matches!(shape, Shape::Any | Shape::Stages | Shape::Users(_))
+    {
         let advice = "write a value or remove the key";
         return findings.error(
             Rule::Empty,
@@ -287,7 +289,7 @@ pub(crate) fn check(node: &Node, shape: Shape, path: &KeyPath<'_>, findings: &mu
         );
     }
     match shape {
-        Shape::Any => {}
+        Shape::Any | Shape::Stages | Shape::Users(_) => {}
         Shape::Scalar => {
             if node.as_scalar().is_none() {
                 wrong_type(node, "text or a number", path, findings);

@@ -22,7 +22,7 @@ pub use system::{Override, Systemctl};
 
 pub(crate) use accounts::{read_listed, read_site_users};
 pub(crate) use cloud_init::{CLOUD_INIT, check_form as check_cloud_init, read as read_cloud_init};
-pub(crate) use schema::{NAMES, SITE_USER, STEP, is_stage};
+pub(crate) use schema::{LISTED_USER, NAMES, SITE_USER, STEP, is_stage};
 
 use crate::finding::{Findings, Position, Rule};
 use crate::hint::did_you_mean;
