@@ -20,6 +20,7 @@ mod place;
 mod reader;
 mod reference;
 mod render;
+mod rule;
 mod schema;
 mod secret;
 mod stages;

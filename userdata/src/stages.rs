@@ -1,5 +1,6 @@
 //! `stages`: what a host does at the points of its life, as steps.
 
+mod account_schema;
 mod accounts;
 mod cloud_init;
 mod conditions;
@@ -20,9 +21,10 @@ pub use layout::{AddPartition, Layout, LayoutDevice};
 pub use sources::{Datasource, Dns, Download, Entity};
 pub use system::{Override, Systemctl};
 
+pub(crate) use account_schema::{LISTED_USER, SITE_USER};
 pub(crate) use accounts::{read_listed, read_site_users};
 pub(crate) use cloud_init::{CLOUD_INIT, check_form as check_cloud_init, read as read_cloud_init};
-pub(crate) use schema::{LISTED_USER, NAMES, SITE_USER, STEP, is_stage};
+pub(crate) use schema::{NAMES, STEP, is_stage};
 
 use crate::finding::{Findings, Position, Rule};
 use crate::hint::did_you_mean;

@@ -3,15 +3,19 @@
 #[path = "../fuzz/invariants.rs"]
 mod invariants;
 
+use std::io;
 use std::path::Path;
 
-fn replay(target: &str, check: fn(&[u8])) {
+#[expect(
+    clippy::print_stdout,
+    reason = "shown only when a check fails, to say on which document"
+)]
+fn replay(target: &str, check: fn(&[u8])) -> io::Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
     let mut count = 0;
-    for entry in std::fs::read_dir(folder.join(target)).unwrap() {
-        let path = entry.unwrap().path();
-        let bytes = std::fs::read(&path).unwrap();
-        // Shown only when the check below fails.
+    for entry in std::fs::read_dir(folder.join(target))? {
+        let path = entry?.path();
+        let bytes = std::fs::read(&path)?;
         println!("{}", path.display());
         check(&bytes);
         // A text that ends early is what a medium that fails gives.
@@ -21,14 +25,15 @@ fn replay(target: &str, check: fn(&[u8])) {
         count += 1;
     }
     assert!(count > 3, "the corpus of {target} is missing");
+    Ok(())
 }
 
 #[test]
-fn the_corpus_of_user_data_holds_the_invariants() {
-    replay("parse", invariants::of_a_document);
+fn the_corpus_of_user_data_holds_the_invariants() -> io::Result<()> {
+    replay("parse", invariants::of_a_document)
 }
 
 #[test]
-fn the_corpus_of_stage_files_holds_the_invariants() {
-    replay("stages", invariants::of_a_stage_file);
+fn the_corpus_of_stage_files_holds_the_invariants() -> io::Result<()> {
+    replay("stages", invariants::of_a_stage_file)
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::schema;
+use super::account_schema::LISTED_USER;
 use crate::finding::{Findings, Position, Rule};
 use crate::key_path::KeyPath;
 use crate::place::{check_path, is_account_name, is_passwd_field};
@@ -84,7 +84,7 @@ pub(crate) fn read_listed(node: &Node, findings: &mut Findings) -> Vec<User> {
             return None;
         }
         let errors = findings.errors();
-        check_object(item, &schema::LISTED_USER, &path, findings);
+        check_object(item, &LISTED_USER, &path, findings);
         if findings.errors() > errors {
             return None;
         }

@@ -1,9 +1,9 @@
 //! cloud-init's own keys, which Kairos takes beside `stages` (`reference/kairos.md` 4, at its end).
 
+use super::account_schema::{GROWPART, WRITE_FILE};
 use super::accounts::check_keys;
 use super::files::read_file;
 use super::layout::{Layout, LayoutDevice};
-use super::schema::{GROWPART, WRITE_FILE};
 use super::{Stages, Step, User, read_hostname};
 use crate::finding::{Findings, Rule, Tolerance};
 use crate::key_path::KeyPath;
