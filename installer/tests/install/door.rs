@@ -1,12 +1,14 @@
 //! Doors between an install and the machine that do what a test needs.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use host::{Argv, Host, Linux, LoopRequest, Mount, Output, Recorder};
 
-/// A door that only remembers. Its loop devices are empty files, since an install opens them to sync.
+/// A door that only remembers. Its loop devices are empty files, since an install opens them to sync, and what mtools
+/// would write lies in a folder, since an install may read it back.
 #[derive(Debug)]
 pub(crate) struct Remembering {
     pub(crate) recorder: Recorder,
@@ -17,6 +19,8 @@ pub(crate) struct Remembering {
 
 impl Remembering {
     pub(crate) fn new(recorder: Recorder, folder: &Path) -> Self {
+        // What the run before left is not this one's.
+        drop(std::fs::remove_dir_all(folder));
         std::fs::create_dir_all(folder).unwrap();
         Self {
             recorder,
@@ -32,6 +36,29 @@ impl Remembering {
         done
     }
 
+    /// A path as mtools takes it: `::` is the root of its drive.
+    fn fat(&self, path: &OsStr) -> PathBuf {
+        let path = Path::new(path);
+        match path.to_string_lossy().strip_prefix("::/") {
+            Some(inside) => self.folder.join("fat").join(inside),
+            None => path.to_owned(),
+        }
+    }
+
+    /// Does to the folder what mtools does to a drive.
+    fn mtools(&self, argv: &Argv) -> Result<()> {
+        let paths: Vec<PathBuf> = argv.args.iter().map(|path| self.fat(path)).collect();
+        match (argv.program.to_str(), paths.as_slice()) {
+            (Some("mmd"), [.., folder]) => std::fs::create_dir_all(folder)?,
+            (Some("mren"), [.., from, to]) => std::fs::rename(from, to)?,
+            (Some("mcopy"), [.., from, to]) => {
+                std::fs::copy(from, to)?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
     /// The node that the recorder knows by another name.
     fn ours(&self, device: &Path) -> PathBuf {
         self.folder.join(device.file_name().unwrap_or_default())
@@ -40,7 +67,9 @@ impl Remembering {
 
 impl Host for Remembering {
     fn run(&mut self, argv: &Argv) -> Result<Output> {
-        self.recorder.run(argv)
+        let said = self.recorder.run(argv)?;
+        self.mtools(argv)?;
+        Ok(said)
     }
 
     fn mount(&mut self, mount: &Mount) -> Result<()> {
