@@ -159,6 +159,10 @@ impl<H: Host> Run<'_, H> {
                 let device = self.device(*partition)?;
                 self.name_esp_files(&device, names)
             }
+            Step::WriteBootSector { boot_code } => {
+                table::write_boot_sector(self.tools.disk, &self.plan.layout, &boot_code.0)
+                    .or_trouble(Code::WriteFailed)
+            }
             Step::KeepLog { to } => {
                 // A lost log is a pity; an install that fails for it is a truck roll.
                 if let Err(error) = self.keep_log(to) {

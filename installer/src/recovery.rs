@@ -208,6 +208,3 @@ fn restart(mode: RebootMode) -> Result<Infallible> {
     nix::unistd::sync();
     Ok(reboot(mode)?)
 }
-
-#[cfg(test)]
-mod tests;

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use host::Host;
 
 use super::Run;
+use super::table::forget;
 use crate::code::{Code, OrTrouble, Trouble};
 use crate::plan::Place;
 
@@ -32,6 +33,8 @@ impl<H: Host> Run<'_, H> {
             .set_permissions(fs::Permissions::from_mode(0o644))
             .and_then(|()| written.sync_all())
             .or_trouble(Code::WriteFailed)?;
+        // The hash is that of the disk, not that of the page cache.
+        forget(&written).or_trouble(Code::ReadBackDiffers)?;
         let listed = self.tools.payload.manifest.file(from);
         if listed.is_some_and(|file| hash(&beside).ok() != Some(file.blake3)) {
             bail!(Trouble::new(

@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use super::env::{self, Variables};
 use super::{
-    Content, ESP_SHIM, ESP_STUBS, ESP_WAITING, LOG_FOLDER, MENU_TITLE, Place, Plan, REGISTRATION,
-    SAVED_ENTRY, Step, bios_boot, esp_copies, fill_esp, make_filesystem, mount, of,
+    Content, ESP_BOOT, ESP_SHIM, ESP_STUBS, ESP_WAITING, LOG_FOLDER, MENU_TITLE, Place, Plan,
+    REGISTRATION, SAVED_ENTRY, Step, bios_boot, esp_copies, fill_esp, make_filesystem, mount, of,
 };
 use crate::bootloader::{EnvError, render_env};
 use crate::code::{Code, OrTrouble, Trouble};
@@ -48,6 +48,8 @@ pub struct Found {
     pub esp_sound: bool,
     /// The BIOS boot partition, whole.
     pub bios: Vec<u8>,
+    /// The boot code in sector 0; empty if the partition there is not active.
+    pub boot_code: Vec<u8>,
     /// `install.grub_options` of the user-data on OEM, for a `grubenv` that must be made anew.
     pub grub_options: Vec<(String, String)>,
     /// Title of the default menu entry from there.
@@ -249,7 +251,7 @@ fn boot_files(
         ..
     } = *inputs;
     let mut steps = Vec::new();
-    // The core image is the one thing that can only be written in place, so it is left alone where it is right.
+    // Core image and boot sector can only be written in place, so they are left alone where they are right.
     if let Some(bios) = bios.as_ref()
         && !found.bios.starts_with(&bios.core)
     {
@@ -258,22 +260,36 @@ fn boot_files(
             core: Content(bios.core.clone()),
         });
     }
+    let boot_code = bios.map_or_else(|| vec![0; 440], |bios| bios.boot_code.to_vec());
+    if found.boot_code != boot_code {
+        steps.push(Step::WriteBootSector {
+            boot_code: Content(boot_code),
+        });
+    }
     let esp = of(layout, Role::Esp)?;
+    let mut names = Vec::new();
     if found.esp_sound {
-        steps.extend(beside_on_esp(payload, esp_stub, esp.number));
+        let (fill, waiting) = beside_on_esp(payload, esp_stub, esp.number);
+        steps.push(fill);
+        names = waiting;
     } else {
         steps.push(make_filesystem(esp, id()));
         steps.push(fill_esp(payload, esp_stub, esp.number));
     }
-    steps.push(Step::MakeBootable {
+    names.push((ESP_WAITING.to_owned(), ESP_BOOT.to_owned()));
+    steps.push(Step::NameEspFiles {
         partition: esp.number,
-        boot_code: Content(bios.map(|bios| bios.boot_code.to_vec()).unwrap_or_default()),
+        names,
     });
     Ok(steps)
 }
 
-/// New files beside the old ones, then their names; the name that firmware looks for is the last step's.
-fn beside_on_esp(payload: &Payload, esp_stub: &str, partition: u32) -> [Step; 2] {
+/// New files beside the old ones, and the names they then get; all but the one that firmware looks for.
+fn beside_on_esp(
+    payload: &Payload,
+    esp_stub: &str,
+    partition: u32,
+) -> (Step, Vec<(String, String)>) {
     let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
     let mut copies = vec![pair(ESP_SHIM, ESP_WAITING)];
     copies.extend(esp_copies(payload).map(|(from, _, waiting)| pair(from, waiting)));
@@ -285,15 +301,13 @@ fn beside_on_esp(payload: &Payload, esp_stub: &str, partition: u32) -> [Step; 2]
         let stub = Content(esp_stub.as_bytes().to_vec());
         (waiting.to_owned(), stub)
     });
-    [
-        Step::FillEsp {
-            partition,
-            folders: Vec::new(),
-            copies,
-            files: files.to_vec(),
-        },
-        Step::NameEspFiles { partition, names },
-    ]
+    let fill = Step::FillEsp {
+        partition,
+        folders: Vec::new(),
+        copies,
+        files: files.to_vec(),
+    };
+    (fill, names)
 }
 
 /// The environment block on OEM: as it stays, and as it is while the data is being erased.

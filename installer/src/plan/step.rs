@@ -119,6 +119,11 @@ pub enum Step {
         /// Waiting name, name.
         names: Vec<(String, String)>,
     },
+    /// Writes the boot sector of a disk that has its table already.
+    WriteBootSector {
+        /// Boot code of sector 0.
+        boot_code: Content,
+    },
     /// Leaves log and report of the install on the persistent partition.
     KeepLog {
         /// Folder.
@@ -191,6 +196,7 @@ impl Step {
             Self::EmbedBios { .. }
             | Self::FillEsp { .. }
             | Self::NameEspFiles { .. }
+            | Self::WriteBootSector { .. }
             | Self::Overwrite { .. }
             | Self::KeepLog { .. }
             | Self::Unmount
@@ -238,6 +244,7 @@ impl fmt::Display for Step {
             Self::EmbedBios { .. } => write!(f, "write GRUB for BIOS"),
             Self::FillEsp { .. } => write!(f, "fill the EFI system partition"),
             Self::NameEspFiles { .. } => write!(f, "put the new files in place on the ESP"),
+            Self::WriteBootSector { .. } => write!(f, "write the boot sector"),
             Self::KeepLog { to } => write!(f, "keep the log in {to}"),
             Self::Unmount => write!(f, "unmount and sync"),
             Self::MakeBootable { .. } => write!(f, "make the disk bootable"),

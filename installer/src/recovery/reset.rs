@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use host::{Host, Mount};
 use image::manifest::SLOT_NAME;
-use partition::{Layout, Partition, Role, SectorSize, read_back};
+use partition::{Layout, Partition, ReadTable, Role, SectorSize, read_back};
 use uuid::Uuid;
 
 use crate::apply::{Tools, apply, esp_readable, loop_over, read_at};
@@ -106,7 +106,7 @@ fn held<H: Host>(
 ) -> Result<(), End> {
     check::tools_present(Path::new("/")).map_err(anyhow::Error::from)?;
     let disk = check::hold(&request.disk)?;
-    let layout = read_layout(&request.disk, &disk)?;
+    let (table, layout) = read_layout(&request.disk, &disk)?;
     let partition = wanted(&layout, Role::Recovery)?;
     let recovery = Recovery::mount(
         &request.disk,
@@ -115,8 +115,13 @@ fn held<H: Host>(
         &request.live,
         host,
     )?;
-    let payload = recovery.root.join("landfall/payload");
-    let end = prepare(request, &disk, &layout, &payload, host, tell)
+    let source = recovery.root.join("landfall/payload");
+    let on_disk = OnDisk {
+        file: &disk,
+        table: &table,
+        layout: &layout,
+    };
+    let end = prepare(request, &on_disk, &source, host, tell)
         .map_err(End::Refused)
         .and_then(|(plan, payload)| carry_out(request, &plan, &payload, &disk, host, tell, log));
     // The disk is complete or its trouble is known: a mount that stays only until the restart changes nothing.
@@ -124,10 +129,11 @@ fn held<H: Host>(
     end
 }
 
-fn read_layout(disk: &Disk, file: &File) -> Result<Layout> {
+fn read_layout(disk: &Disk, file: &File) -> Result<(ReadTable, Layout)> {
     let sector = SectorSize::try_from(u64::from(disk.sector)).or_trouble(Code::RecoveryDisk)?;
     let table = read_back(&mut &*file, sector).or_trouble(Code::RecoveryDisk)?;
-    layout_of(&table)
+    let layout = layout_of(&table)?;
+    Ok((table, layout))
 }
 
 fn wanted(layout: &Layout, role: Role) -> Result<&Partition> {
@@ -140,24 +146,30 @@ fn wanted(layout: &Layout, role: Role) -> Result<&Partition> {
     })
 }
 
+/// The disk that is held, and its table.
+struct OnDisk<'a> {
+    file: &'a File,
+    table: &'a ReadTable,
+    layout: &'a Layout,
+}
+
 /// Checks the whole payload, looks at what is on the disk, and plans; nothing is written.
 fn prepare<H: Host>(
     request: &Request,
-    disk: &File,
-    layout: &Layout,
-    payload: &Path,
+    disk: &OnDisk<'_>,
+    source: &Path,
     host: &mut H,
     tell: &mut dyn FnMut(&Event),
 ) -> Result<(Plan, Payload)> {
     tell(&Event::Note {
         text: format!("checking the recovery partition of {}", request.disk),
     });
-    let payload = Payload::open(payload)?;
+    let payload = Payload::open(source)?;
     check_slot(&payload, tell)?;
-    let found = look(request, disk, layout, host)?;
+    let found = look(request, disk, host)?;
     let inputs = ResetInputs {
         disk: &request.disk,
-        layout,
+        layout: disk.layout,
         payload: &payload,
         found: &found,
         esp_stub: ESP_STUB,
@@ -186,11 +198,19 @@ fn check_slot(payload: &Payload, tell: &mut dyn FnMut(&Event)) -> Result<()> {
 }
 
 /// Reads what a reset keeps or need not write.
-fn look<H: Host>(request: &Request, disk: &File, layout: &Layout, host: &mut H) -> Result<Found> {
+fn look<H: Host>(request: &Request, disk: &OnDisk<'_>, host: &mut H) -> Result<Found> {
+    let OnDisk {
+        file,
+        table,
+        layout,
+    } = *disk;
     let mut found = Found::default();
+    if table.active {
+        found.boot_code = table.boot_code.to_vec();
+    }
     let bios = wanted(layout, Role::BiosBoot)?;
     let length = usize::try_from(bios.size.get()).context("the length of the BIOS partition")?;
-    found.bios = read_at(disk, bios.start.get(), length).or_trouble(Code::RecoveryDisk)?;
+    found.bios = read_at(file, bios.start.get(), length).or_trouble(Code::RecoveryDisk)?;
 
     visit(request, wanted(layout, Role::Oem)?, host, |oem| {
         found.grubenv = fs::read(oem.join("grubenv")).ok();

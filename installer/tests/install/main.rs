@@ -16,5 +16,6 @@ mod lab;
 mod payload_faults;
 mod readers;
 mod recorder;
+mod reset;
 mod sectors;
 mod twins;

@@ -22,7 +22,10 @@ pub fn aftermath(steps: &[Step], begun: usize) -> Aftermath {
             .iter()
             .any(|step| matches!(step, Step::Replace { to, .. } if to.path == slot))
     };
-    let core_torn = matches!(steps.last(), Some(Step::EmbedBios { .. }));
+    let bios_torn = matches!(
+        steps.last(),
+        Some(Step::EmbedBios { .. } | Step::WriteBootSector { .. })
+    );
     // The first of the two marks the reset as unfinished, the second takes the mark away; a mark whose removal failed
     // counts, for it may still be there.
     let marks = steps
@@ -39,7 +42,7 @@ pub fn aftermath(steps: &[Step], begun: usize) -> Aftermath {
             Step::CopyFile { .. }
                 | Step::EmbedBios { .. }
                 | Step::FillEsp { .. }
-                | Step::MakeBootable { .. }
+                | Step::WriteBootSector { .. }
         )
     });
 
@@ -57,8 +60,8 @@ pub fn aftermath(steps: &[Step], begun: usize) -> Aftermath {
         "The data is as it was."
     });
     // Without a mark nothing starts the reset again, and what is on the persistent partition may be half made.
-    let starts = !(core_torn || marked || erased && marks == 0);
-    said.push(match (core_torn, marked, starts) {
+    let starts = !(bios_torn || marked || erased && marks == 0);
+    said.push(match (bios_torn, marked, starts) {
         (true, _, _) => "A machine with BIOS may not start from this disk any more.",
         (_, true, _) => "When it is restarted, the machine begins the reset again.",
         (_, _, true) => "The machine still starts.",
