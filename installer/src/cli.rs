@@ -26,6 +26,11 @@ struct Cli {
 enum Command {
     /// Checks user-data and says what is wrong, where, and what to write instead
     Validate(ValidateArgs),
+    /// Prints a JSON Schema of user-data, for editors
+    Schema,
+    /// Prints a file to start from
+    #[command(subcommand)]
+    New(NewCommand),
     /// Prints what `install` would do to a disk
     Plan(PlanArgs),
     /// Installs a disk or an image file
@@ -66,6 +71,16 @@ struct ValidateArgs {
     /// Files to check
     #[arg(required = true)]
     files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum NewCommand {
+    /// User-data with comments, which validates
+    UserData {
+        /// Way of use
+        #[arg(long, default_value = "eks-hybrid")]
+        profile: Profile,
+    },
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -176,6 +191,22 @@ pub(crate) fn run() -> ExitCode {
 fn command(command: Command) -> Result<Exit> {
     match command {
         Command::Validate(args) => validate(&args),
+        Command::Schema => {
+            say(
+                &mut io::stdout(),
+                &serde_json::to_string_pretty(&userdata::json_schema())?,
+            );
+            Ok(Exit::Done)
+        }
+        Command::New(NewCommand::UserData {
+            profile: Profile::EksHybrid,
+        }) => {
+            say(
+                &mut io::stdout(),
+                &userdata::starting_document(userdata::Profile::EksHybrid),
+            );
+            Ok(Exit::Done)
+        }
         Command::Plan(args) => show_plan(args),
         Command::Install(args) => run_install(args),
         Command::Id => {

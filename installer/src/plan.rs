@@ -160,11 +160,9 @@ fn lay_out(inputs: &Inputs<'_>, id: &mut impl FnMut() -> Uuid) -> Result<Layout>
         )
     };
     wanted.layout(geometry, id).map_err(|error| match error {
-        LayoutError::TooSmall { need, have } => Trouble::new(
-            Code::DiskTooSmall,
-            format!("{disk} is too small: {need} are needed, {have} are there"),
-        )
-        .into(),
+        LayoutError::TooSmall { .. } => {
+            Trouble::new(Code::DiskTooSmall, format!("{disk}: {error}")).into()
+        }
         other => Trouble::new(Code::LayoutImpossible, other.to_string()).into(),
     })
 }

@@ -4,11 +4,11 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use host::{Argv, Host};
 
-use super::Run;
-use crate::code::{Code, OrTrouble};
+use super::{Run, table};
+use crate::code::{Code, OrTrouble, Trouble};
 use crate::plan::{Content, ESP_BOOT, ESP_WAITING};
 
 impl<H: Host> Run<'_, H> {
@@ -25,12 +25,16 @@ impl<H: Host> Run<'_, H> {
             self.mtools("mmd", device, &[&dos(folder)])?;
         }
         for (from, to) in copies {
-            let from = self.tools.payload.folder.join(from);
+            let source = self.tools.payload.folder.join(from);
             self.mtools(
                 "mcopy",
                 device,
-                &["-D", "o", &from.to_string_lossy(), &dos(to)],
+                &["-D", "o", &source.to_string_lossy(), &dos(to)],
             )?;
+        }
+        sync(device)?;
+        for (from, to) in copies {
+            self.verify_on_esp(device, from, to)?;
         }
         for (to, content) in files {
             let name = Path::new(to).file_name().context("a file without a name")?;
@@ -48,6 +52,27 @@ impl<H: Host> Run<'_, H> {
                 .with_context(|| format!("removing {}", staged.display()))?;
         }
         sync(device)
+    }
+
+    /// Reads a file of the payload back from the partition: the medium may have changed since it was looked through, and
+    /// what firmware starts must be what the manifest names.
+    fn verify_on_esp(&mut self, device: &Path, from: &str, to: &str) -> Result<()> {
+        let back = self.tools.work.join("read-back");
+        self.mtools(
+            "mcopy",
+            device,
+            &["-D", "o", &dos(to), &back.to_string_lossy()],
+        )?;
+        let found = File::open(&back).and_then(image::Digest::of_reader);
+        drop(std::fs::remove_file(&back));
+        let listed = self.tools.payload.manifest.file(from);
+        if listed.map(|file| file.blake3) == found.ok() {
+            return Ok(());
+        }
+        bail!(Trouble::new(
+            Code::ReadBackDiffers,
+            format!("{to}: not what the manifest names {from}")
+        ))
     }
 
     /// Gives the boot file the name that firmware looks for: one directory entry changes.
@@ -108,5 +133,7 @@ fn dos(path: &str) -> String {
 
 fn sync(device: &Path) -> Result<()> {
     let file = File::open(device).with_context(|| format!("opening {}", device.display()))?;
-    file.sync_all().or_trouble(Code::WriteFailed)
+    file.sync_all().or_trouble(Code::WriteFailed)?;
+    // What is read next comes from the disk, not from memory.
+    table::forget(&file).or_trouble(Code::WriteFailed)
 }

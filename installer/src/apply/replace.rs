@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 
@@ -18,31 +18,43 @@ impl<H: Host> Run<'_, H> {
     /// Copies a file of the payload: beside, compared with the manifest, renamed. Its hash was checked when the payload
     /// was opened and is checked again in what was written.
     pub(super) fn copy_file(&mut self, from: &str, to: &Place) -> Result<()> {
-        let source = self.tools.payload.folder.join(from);
+        let bytes = self.boot_file(from)?;
         let target = self.place(to)?;
         let mut name = OsString::from(".");
         name.push(target.file_name().context("a file without a name")?);
         name.push(".new");
         let beside = target.with_file_name(name);
-        fs::copy(&source, &beside)
-            .with_context(|| format!("copying {from}"))
-            .or_trouble(Code::WriteFailed)?;
-        let written = File::open(&beside).with_context(|| format!("opening {to}"))?;
         // The medium is read-only, and its mode bits are those of its file system.
+        let mut written = File::create(&beside).or_trouble(Code::WriteFailed)?;
         written
-            .set_permissions(fs::Permissions::from_mode(0o644))
+            .write_all(&bytes)
+            .and_then(|()| written.set_permissions(fs::Permissions::from_mode(0o644)))
             .and_then(|()| written.sync_all())
             .or_trouble(Code::WriteFailed)?;
         // The hash is that of the disk, not that of the page cache.
         forget(&written).or_trouble(Code::ReadBackDiffers)?;
-        let listed = self.tools.payload.manifest.file(from);
-        if listed.is_some_and(|file| hash(&beside).ok() != Some(file.blake3)) {
+        if hash(&beside).ok() != Some(image::Digest::of(&bytes)) {
             bail!(Trouble::new(
                 Code::ReadBackDiffers,
-                format!("{to}: not what the manifest names")
+                format!("{to}: not what was written")
             ));
         }
         rename(&beside, &target)
+    }
+
+    /// A file of the payload, read once more: the medium may have changed since it was looked through.
+    fn boot_file(&self, path: &str) -> Result<Vec<u8>> {
+        let bytes = fs::read(self.tools.payload.folder.join(path))
+            .with_context(|| format!("reading {path} of the payload"))
+            .or_trouble(Code::BootFilesBad)?;
+        let listed = self.tools.payload.manifest.file(path);
+        if listed.is_some_and(|file| file.blake3 != image::Digest::of(&bytes)) {
+            bail!(Trouble::new(
+                Code::BootFilesBad,
+                format!("{path} of the payload is no longer what the manifest names")
+            ));
+        }
+        Ok(bytes)
     }
 
     /// One file takes the name of another.

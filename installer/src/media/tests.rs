@@ -14,7 +14,7 @@ use image::{Footer, Manifest, read_footer};
 use super::*;
 
 const EPOCH: u64 = 1_700_000_000;
-const USER_DATA: &str = "#cloud-config\nstylus:\n  site:\n    edgeHostToken: token\n";
+const USER_DATA: &str = "#cloud-config\nstylus:\n  site:\n    paletteEndpoint: api.example.com\n    edgeHostToken: token\n";
 
 fn put(path: &Path, bytes: &[u8]) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -296,7 +296,7 @@ fn a_medium_that_could_not_install_is_not_made() {
         iso_of(&at("payload"), &at("user-data"), &at("x.iso")).unwrap_err()
     );
     assert!(
-        error.starts_with("the user-data is not valid:\n"),
+        error.starts_with("the user-data is not valid: LF-U01: "),
         "{error}"
     );
 

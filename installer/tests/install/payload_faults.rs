@@ -181,6 +181,9 @@ fn root_a_medium_that_goes_away_while_it_is_read_ends_the_install() {
 #[test]
 fn root_a_boot_file_that_changes_after_it_was_checked_ends_the_install() {
     // Which code is right for it is the business of docs/errors.md; that it ends and is named is ours.
+    failed("fill the EFI", "LF-", "boot/grubx64.efi", |payload| {
+        flip_bit(&payload.join("boot/grubx64.efi"), 2);
+    });
     failed("copy boot/initrd", "LF-", "boot/initrd", |payload| {
         flip_bit(&payload.join("boot/initrd"), 2);
     });
