@@ -41,7 +41,7 @@ pub enum BootError {
         candidates: String,
     },
     /// The state partition is there and cannot be read.
-    #[error("LF-B04: the state partition {} cannot be mounted ({reason}); boot recovery and choose repair", device.display())]
+    #[error("LF-B04: the state partition {} cannot be mounted ({reason}); choose `reset` in the boot menu, or install again", device.display())]
     StateUnreadable {
         /// Its node.
         device: PathBuf,
@@ -51,7 +51,7 @@ pub enum BootError {
     /// No file in the state partition has the wanted id.
     #[error(
         "LF-B05: no image with id {id} in the state partition {} (found: {found}); boot the other entry of the menu, \
-         or recovery and choose repair",
+         or `reset`, or install again",
         device.display()
     )]
     ImageMissing {
