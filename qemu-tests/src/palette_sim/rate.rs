@@ -42,6 +42,6 @@ mod tests {
         assert_eq!(passed(&mut limit, a, start), 50);
         assert_eq!(passed(&mut limit, b, start), 50);
         assert_eq!(passed(&mut limit, a, start + Duration::from_secs(1)), 10);
-        assert_eq!(passed(&mut limit, a, start + Duration::from_secs(60)), 50);
+        assert_eq!(passed(&mut limit, a, start + Duration::from_mins(1)), 50);
     }
 }
