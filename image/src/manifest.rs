@@ -1,7 +1,7 @@
 //! `manifest.json`: what a payload must be, chunk by chunk.
 //!
 //! The parser is the gate: a [`Manifest`] in hand has chunks that join without gap, lengths that fit the
-//! buffers of [`crate::stream`], and file names that cannot leave the payload folder.
+//! buffers of [`mod@crate::stream`], and file names that cannot leave the payload folder.
 
 use std::collections::BTreeSet;
 use std::fs::File;

@@ -321,18 +321,19 @@ impl View {
     }
 
     fn status(&mut self, status: Status) {
+        self.due = status.next_try_in.map(|delay| Instant::now() + delay);
+        self.screen.state = shown(status.state);
+        self.screen.code = status.code.map(ToOwned::to_owned);
+        self.screen.reason = Some(status.reason.clone()).filter(|reason| !reason.is_empty());
+        self.screen.action = Some(status.action).filter(|action| !action.is_empty());
+        // Whoever follows the events may look at the screen next.
+        self.draw();
         self.events.write(&Event::Pairing {
             state: status.state.as_str(),
             code: status.code,
             reason: &status.reason,
             uptime_s: crate::log::uptime(),
         });
-        self.due = status.next_try_in.map(|delay| Instant::now() + delay);
-        self.screen.state = shown(status.state);
-        self.screen.code = status.code.map(ToOwned::to_owned);
-        self.screen.reason = Some(status.reason).filter(|reason| !reason.is_empty());
-        self.screen.action = Some(status.action).filter(|action| !action.is_empty());
-        self.draw();
     }
 
     fn draw(&mut self) {

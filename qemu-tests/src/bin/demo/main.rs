@@ -187,10 +187,10 @@ fn watch(
         shown == edge_host_id,
         "the screen shows the ID {shown}, the machine is {edge_host_id}"
     );
+    // The picture is to show what an operator acts on: the host waits to be added.
+    wait_until_waiting(vm, account)?;
     let qr_text = photograph(vm, &screen, places)?;
     account.say(&format!("QR code read from the screen: {qr_text}"));
-
-    wait_until_waiting(vm, account)?;
     ensure!(
         palette.record(&edge_host_id).is_none(),
         "Palette knows {edge_host_id} before it was added"

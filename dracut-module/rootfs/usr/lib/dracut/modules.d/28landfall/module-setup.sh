@@ -1,4 +1,5 @@
 #!/bin/bash
+# shellcheck disable=SC2154 # dracut sets $initdir and its friends
 # Dracut module of Landfall: the initramfs that installs, and that assembles the installed root.
 #
 # One generic initramfs serves both; what it does is decided by the kernel arguments. It stands on
