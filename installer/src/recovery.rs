@@ -67,7 +67,7 @@ pub fn run(call: Call<'_>, mut events: EventWriter) -> Result<Infallible> {
         });
     }
     loop {
-        let choice = ask(ended.take());
+        let choice = ask(ended.take(), &mut events);
         events.write(&Event::Note {
             text: format!("chosen: {choice:?}"),
         });
@@ -136,7 +136,7 @@ fn request(call: Call<'_>) -> Result<Request> {
 }
 
 /// Lets somebody choose, on any console.
-fn ask(ended: Option<Finished>) -> Choice {
+fn ask(ended: Option<Finished>, events: &mut EventWriter) -> Choice {
     let mut menu = Menu::new(ended);
     let mut board = Board::open();
     board.say(&menu.headlines());
@@ -150,6 +150,7 @@ fn ask(ended: Option<Finished>) -> Choice {
             return Choice::Restart;
         }
         board.show(&menu, left);
+        events.catch_up();
         for key in keys.wait(PERIOD.min(left)) {
             until = Instant::now() + PATIENCE;
             if let Some(choice) = menu.key(key) {

@@ -251,6 +251,11 @@ impl EventWriter {
             .retain_mut(|sink| sink.write_all(line.as_bytes()).is_ok());
         self.port.write(Path::new(EVENTS_PORT), &line);
     }
+
+    /// Looks again for a port that came late: for a program that has nothing more to say and goes on.
+    pub fn catch_up(&mut self) {
+        self.port.open(Path::new(EVENTS_PORT));
+    }
 }
 
 /// The events port of a virtual machine, whose driver may be loaded after the first event.
@@ -276,25 +281,36 @@ const PORT_TRIES: u32 = 40;
 
 impl Port {
     fn write(&mut self, path: &Path, line: &str) {
-        if let Self::Awaited(lines) = self {
-            if lines.len() < LINES_KEPT {
-                lines.push(line.to_owned());
+        self.open(path);
+        match self {
+            Self::Awaited(lines) if lines.len() < LINES_KEPT => lines.push(line.to_owned()),
+            Self::Open(file) => {
+                if send(file, line.as_bytes()).is_err() {
+                    *self = Self::Gone;
+                }
             }
-            // Without O_NONBLOCK a write waits for ever while nobody on the host side listens.
-            let options = OpenOptions::new()
-                .write(true)
-                .custom_flags(OFlag::O_NONBLOCK.bits())
-                .open(path);
-            let Ok(file) = options else { return };
-            let kept = std::mem::take(lines);
-            *self = Self::Open(file);
-            return kept.into_iter().for_each(|line| self.write(path, &line));
+            Self::Awaited(_) | Self::Gone => {}
         }
-        if let Self::Open(file) = self
-            && send(file, line.as_bytes()).is_err()
-        {
-            *self = Self::Gone;
-        }
+    }
+
+    /// Opens a port that is there now, and sends what it missed.
+    fn open(&mut self, path: &Path) {
+        let Self::Awaited(lines) = self else { return };
+        // Without O_NONBLOCK a write waits for ever while nobody on the host side listens.
+        let options = OpenOptions::new()
+            .write(true)
+            .custom_flags(OFlag::O_NONBLOCK.bits())
+            .open(path);
+        let Ok(mut file) = options else { return };
+        let missed = std::mem::take(lines);
+        let sent = missed
+            .iter()
+            .try_for_each(|line| send(&mut file, line.as_bytes()));
+        *self = if sent.is_ok() {
+            Self::Open(file)
+        } else {
+            Self::Gone
+        };
     }
 }
 
@@ -386,5 +402,18 @@ mod tests {
         port.write(&path, "two\n");
         port.write(&path, "three\n");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\ntwo\nthree\n");
+    }
+
+    #[test]
+    fn a_port_that_comes_after_the_last_line_gets_it_when_it_is_looked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("port");
+        let mut port = Port::default();
+        port.write(&path, "one\n");
+        port.open(&path);
+        File::create(&path).unwrap();
+        port.open(&path);
+        port.open(&path);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\n");
     }
 }

@@ -70,25 +70,30 @@ impl Menu {
         None
     }
 
-    /// What is to be done now, line by line.
-    pub fn lines(&self) -> Vec<String> {
+    /// What is to be done now. `left` is when the machine restarts by itself.
+    fn prompt(&self, left: Option<Duration>) -> String {
         if let Some(typed) = &self.typed {
-            return vec![
-                "Reset: both systems and the boot files are written again from the recovery partition.".into(),
-                "All data on the persistent partition is lost. User-data and registration are kept.".into(),
-                String::new(),
-                format!("Type {WORD} and press Enter, or go back with Esc:  {typed}_"),
-            ];
+            return format!("Type {WORD} and press Enter, or go back with Esc: {typed}_");
         }
-        let mut lines = vec![
-            "1  Restart the normal system".to_owned(),
-            "2  Reset: a new system and empty data; user-data and registration are kept".to_owned(),
-            "3  Switch the machine off".to_owned(),
-        ];
-        if self.mistyped {
-            lines.push(String::new());
-            lines.push(format!("That was not {WORD}; nothing was done."));
+        let mistyped = if self.mistyped {
+            format!("That was not {WORD}; nothing was done. ")
+        } else {
+            String::new()
+        };
+        let clock = left.map_or_else(String::new, |left| {
+            let minutes = left.as_secs().div_ceil(60);
+            format!(" Without a key, it restarts in {minutes} min.")
+        });
+        format!("{mistyped}{KEYS}{clock}")
+    }
+
+    /// The same as lines, for a console that does not draw: the clock would make a new line every minute.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if self.typed.as_deref() == Some("") {
+            lines.extend(WHAT_A_RESET_IS.map(str::to_owned));
         }
+        lines.push(self.prompt(None));
         lines
     }
 
@@ -96,7 +101,7 @@ impl Menu {
     pub fn headlines(&self) -> Vec<String> {
         let Some(end) = &self.ended else {
             return vec![
-                format!("{}: {}", Code::RecoveryOnly, WHAT_THIS_IS),
+                format!("{}: {WHAT_THIS_IS}", Code::RecoveryOnly),
                 UNCHANGED.into(),
             ];
         };
@@ -110,17 +115,16 @@ impl Menu {
 
     /// The screen, `left` before the machine restarts by itself.
     pub fn screen(&self, left: Duration) -> InstallScreen {
-        let minutes = left.as_secs().div_ceil(60);
-        let clock = format!("Without a key, the machine restarts in {minutes} min.");
         let mut screen = InstallScreen {
             version: env!("CARGO_PKG_VERSION").into(),
-            log_tail: self.lines(),
+            log_tail: WHAT_A_RESET_IS.map(str::to_owned).to_vec(),
             ..InstallScreen::default()
         };
+        let prompt = self.prompt(Some(left));
         let refused = |code: &str, reason: &str| Outcome::Refused {
             code: code.to_owned(),
             reason: reason.to_owned(),
-            action: format!("Choose with a key. {clock}"),
+            action: prompt.clone(),
         };
         match &self.ended {
             None => screen.outcome = Some(refused(Code::RecoveryOnly.as_str(), WHAT_THIS_IS)),
@@ -130,9 +134,8 @@ impl Menu {
             }
             // The outcome "failed" of an install says that the disk does not boot; a reset says itself what is true.
             Some(end) => {
-                screen.current = trouble(end);
-                let action = end.action.clone().unwrap_or_default();
-                screen.log_tail.extend([String::new(), action, clock]);
+                let action = end.action.as_deref().unwrap_or_default();
+                screen.current = format!("{} {action} {prompt}", trouble(end));
             }
         }
         screen
@@ -141,6 +144,12 @@ impl Menu {
 
 const WHAT_THIS_IS: &str =
     "This is the recovery system of this machine. The installed system does not run now.";
+const KEYS: &str =
+    "Press 1 to restart the normal system, 2 to reset it, 3 to switch the machine off.";
+const WHAT_A_RESET_IS: [&str; 2] = [
+    "A reset writes both systems and the boot files again from the recovery partition.",
+    "All data on the persistent partition is lost; user-data and registration are kept.",
+];
 const UNCHANGED: &str = Outcome::DISK_UNTOUCHED;
 
 fn trouble(end: &Finished) -> String {
@@ -199,14 +208,26 @@ mod tests {
 
     #[test]
     fn the_screen_says_what_this_is_that_nothing_changed_and_what_can_be_done() {
-        let screen = Menu::new(None).screen(Duration::from_mins(10));
+        let screen = Menu::new(None).screen(Duration::from_secs(541));
         let Some(Outcome::Refused { code, action, .. }) = &screen.outcome else {
             panic!("{screen:?}")
         };
         assert_eq!(code, "LF-R01");
-        assert!(action.contains("10 min"));
-        let keys: Vec<_> = screen.log_tail.iter().map(|line| &line[..1]).collect();
-        assert_eq!(keys, ["1", "2", "3"]);
+        for part in ["Press 1 ", " 2 to ", " 3 to ", "restarts in 10 min"] {
+            assert!(action.contains(part), "{action}");
+        }
+    }
+
+    #[test]
+    fn a_console_of_lines_gets_a_new_line_for_a_key_and_none_for_the_clock() {
+        let mut menu = Menu::new(None);
+        let first = menu.lines();
+        assert!(!first.concat().contains("min"));
+        menu.key(Key::Char('2'));
+        assert_eq!(menu.lines().len(), 3, "what will be lost is said once");
+        menu.key(Key::Char('R'));
+        assert_eq!(menu.lines().len(), 1);
+        assert!(menu.lines()[0].ends_with(": R_"));
     }
 
     #[test]
@@ -216,7 +237,12 @@ mod tests {
         let menu = Menu::new(Some(end));
         let screen = menu.screen(Duration::from_mins(10));
         assert_eq!(screen.outcome, None);
-        assert_eq!(screen.current, "Reset: LF-R05 the machine still starts");
+        assert!(
+            screen
+                .current
+                .starts_with("Reset: LF-R05 the machine still starts")
+        );
+        assert!(screen.current.contains("Press 1 "), "{}", screen.current);
         assert!(!menu.headlines().contains(&UNCHANGED.to_owned()));
     }
 
