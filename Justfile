@@ -40,7 +40,7 @@ unit:
 
 # tests in virtual machines
 vm: payload
-    cargo nextest run --locked -p qemu-tests --profile vm
+    cargo nextest run --locked --workspace --profile vm
 
 # licences, bans, sources and advisories of every crate we stand on (needs the advisory database)
 deny:
