@@ -73,7 +73,9 @@ impl Menu {
     /// What is to be done now. `left` is when the machine restarts by itself.
     fn prompt(&self, left: Option<Duration>) -> String {
         if let Some(typed) = &self.typed {
-            return format!("Type {WORD} and press Enter, or go back with Esc: {typed}_");
+            return format!(
+                "All data will be lost. Type {WORD} and press Enter, or go back with Esc: {typed}_"
+            );
         }
         let mistyped = if self.mistyped {
             format!("That was not {WORD}; nothing was done. ")
@@ -146,9 +148,11 @@ const WHAT_THIS_IS: &str =
     "This is the recovery system of this machine. The installed system does not run now.";
 const KEYS: &str =
     "Press 1 to restart the normal system, 2 to reset it, 3 to switch the machine off.";
-const WHAT_A_RESET_IS: [&str; 2] = [
-    "A reset writes both systems and the boot files again from the recovery partition.",
-    "All data on the persistent partition is lost; user-data and registration are kept.",
+/// Each fits a line of the smallest console.
+const WHAT_A_RESET_IS: [&str; 3] = [
+    "A reset writes both systems and the boot files again from recovery.",
+    "All data on the persistent partition is lost.",
+    "User-data, registration and extra partitions are kept.",
 ];
 const UNCHANGED: &str = Outcome::DISK_UNTOUCHED;
 
@@ -224,7 +228,14 @@ mod tests {
         let first = menu.lines();
         assert!(!first.concat().contains("min"));
         menu.key(Key::Char('2'));
-        assert_eq!(menu.lines().len(), 3, "what will be lost is said once");
+        assert_eq!(menu.lines().len(), 4, "what a reset is is said once");
+        assert!(
+            menu.lines()
+                .iter()
+                .rev()
+                .skip(1)
+                .all(|line| line.len() <= 76)
+        );
         menu.key(Key::Char('R'));
         assert_eq!(menu.lines().len(), 1);
         assert!(menu.lines()[0].ends_with(": R_"));
