@@ -118,7 +118,7 @@ pub(crate) fn settle(host: &mut impl Host) -> Result<()> {
 }
 
 /// Does what comes after the end: restart, switch off, or stay with the screen drawn afresh now and then.
-fn end(finished: &Finished, view: &mut InstallView) -> Result<Infallible> {
+pub(crate) fn end(finished: &Finished, view: &mut InstallView) -> Result<Infallible> {
     let (mode, verb) = match finished.next {
         Next::Reboot => (RebootMode::RB_AUTOBOOT, "restarts"),
         Next::Poweroff => (RebootMode::RB_POWER_OFF, "switches itself off"),

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use host::{Host, Linux};
+use host::Linux;
 use nix::sys::reboot::{RebootMode, reboot};
 use tui::console::{Console, Mode, View};
 use uuid::Uuid;
@@ -39,9 +39,6 @@ const PATIENCE: Duration = Duration::from_mins(10);
 
 /// How often the screen is drawn again.
 const PERIOD: Duration = Duration::from_secs(1);
-
-/// How long the good end stays on the screen before the machine restarts, in seconds.
-const COUNTDOWN: u64 = 5;
 
 /// What the kernel command line says to a recovery system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,11 +103,7 @@ fn attempt(call: Call<'_>, events: &mut EventWriter) -> Result<Option<Finished>>
     if finished.next != Next::Reboot {
         return Ok(Some(finished));
     }
-    for left in (1..=COUNTDOWN).rev() {
-        view.next(format!("The machine restarts in {left} s."));
-        std::thread::sleep(Duration::from_secs(1));
-    }
-    restart(RebootMode::RB_AUTOBOOT).map(|never| match never {})
+    live::end(&finished, &mut view).map(|never| match never {})
 }
 
 fn request(call: Call<'_>) -> Result<Request> {
@@ -143,16 +136,28 @@ fn ask(ended: Option<Finished>, events: &mut EventWriter) -> Choice {
     let active = std::fs::read_to_string("/sys/class/tty/console/active").unwrap_or_default();
     let paths = console_paths(&active);
     let mut keys = Keys::open(paths.iter().map(std::path::PathBuf::as_path));
-    let mut until = Instant::now() + PATIENCE;
+    decide(&mut menu, &mut keys, PATIENCE, &mut |menu, left| {
+        board.show(menu, left);
+        events.catch_up();
+    })
+}
+
+/// Follows the keys to a choice; `patience` after the last one, the choice is to restart.
+fn decide(
+    menu: &mut Menu,
+    keys: &mut Keys,
+    patience: Duration,
+    show: &mut dyn FnMut(&Menu, Duration),
+) -> Choice {
+    let mut until = Instant::now() + patience;
     loop {
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Choice::Restart;
         }
-        board.show(&menu, left);
-        events.catch_up();
+        show(menu, left);
         for key in keys.wait(PERIOD.min(left)) {
-            until = Instant::now() + PATIENCE;
+            until = Instant::now() + patience;
             if let Some(choice) = menu.key(key) {
                 return choice;
             }
@@ -204,8 +209,41 @@ impl Board {
 }
 
 fn restart(mode: RebootMode) -> Result<Infallible> {
-    // A reset that could not unmount its source left it here; it is read-only.
-    drop(Linux.unmount(Path::new(medium::MOUNT_POINT)));
     nix::unistd::sync();
     Ok(reboot(mode)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Write;
+    use std::os::fd::AsRawFd;
+
+    use super::*;
+
+    #[test]
+    fn without_a_key_the_machine_restarts_also_while_the_word_is_being_typed() {
+        let mut menu = Menu::new(None);
+        menu.key(keys::Key::Char('2'));
+        let mut shown = 0;
+        let patience = Duration::from_millis(20);
+        let choice = decide(&mut menu, &mut Keys::open([]), patience, &mut |_, left| {
+            shown += 1;
+            assert!(left <= patience);
+        });
+        assert_eq!(choice, Choice::Restart);
+        assert!(shown > 0);
+    }
+
+    #[test]
+    fn what_is_typed_at_a_terminal_becomes_a_choice() {
+        let pty = nix::pty::openpty(None, None).unwrap();
+        let path = format!("/proc/self/fd/{}", pty.slave.as_raw_fd());
+        let mut keyboard = File::from(pty.master);
+        let mut keys = Keys::open([Path::new(&path)]);
+        keyboard.write_all(b"2RESET\r").unwrap();
+        let patience = Duration::from_mins(1);
+        let choice = decide(&mut Menu::new(None), &mut keys, patience, &mut |_, _| ());
+        assert_eq!(choice, Choice::Reset);
+    }
 }
