@@ -21,7 +21,7 @@ use crate::plan::{Inputs, Plan, plan};
 use crate::report::{Event, Finished, Next, Outcome};
 
 /// The stub on the EFI system partition.
-const ESP_STUB: &str = include_str!("../../dracut-module/rootfs/etc/cos/esp-grub.cfg");
+pub(crate) const ESP_STUB: &str = include_str!("../../dracut-module/rootfs/etc/cos/esp-grub.cfg");
 
 /// What the caller asks for.
 #[derive(Debug, Clone)]

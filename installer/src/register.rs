@@ -3,7 +3,6 @@
 //! One thread talks to Palette, this one owns the consoles; what they share is a channel of [`palette::Status`].
 
 use std::fs;
-use std::io::Read;
 use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -211,9 +210,7 @@ fn random_id(prefix: Option<&str>, kept_at: &Path) -> Result<String> {
 /// Bytes from the kernel; zeroes if it gives none, which only makes a back-off less random.
 fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    if let Ok(mut source) = fs::File::open("/dev/urandom") {
-        drop(source.read_exact(&mut bytes));
-    }
+    drop(sysroot::system_random(&mut bytes));
     bytes
 }
 

@@ -15,6 +15,7 @@ use crate::apply::{Tools, apply, esp_readable, loop_over, read_at};
 use crate::check;
 use crate::code::{self, Code, OrTrouble, Trouble};
 use crate::config::configure;
+use crate::install::ESP_STUB;
 use crate::log::Log;
 use crate::machine::Disk;
 use crate::medium::Recovery;
@@ -24,9 +25,6 @@ use crate::plan::{ESP_BOOT, Plan};
 use crate::progress::Meter;
 use crate::register;
 use crate::report::{Event, Finished, Next, Outcome, Phase};
-
-/// The stub on the EFI system partition.
-const ESP_STUB: &str = include_str!("../../../dracut-module/rootfs/etc/cos/esp-grub.cfg");
 
 /// What is reset, and with what.
 #[derive(Debug, Clone)]
