@@ -6,6 +6,7 @@
 
 mod accounts;
 mod chroot;
+mod devices;
 mod files;
 mod ids;
 mod keys;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use host::Host;
 
 pub use accounts::{Account, Accounts, User};
+pub use devices::await_devices;
 pub use ids::Ids;
 pub use outcome::{StageReport, StepOutcome, record};
 pub use steps::TIME_LIMIT;

@@ -374,6 +374,12 @@ fn assemble_root(root: &Path) -> Result<()> {
             &format!("the network of the user-data is not set up: {error:#}"),
         );
     }
+    sysroot::stage::await_devices(
+        "initramfs",
+        root,
+        &sysroot::stage::default_sources(),
+        &mut host::Linux,
+    );
     run_stage("initramfs", root);
     Ok(())
 }

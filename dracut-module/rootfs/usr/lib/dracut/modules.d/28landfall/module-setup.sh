@@ -29,6 +29,9 @@ installkernel() {
         # Disks of hypervisors; the console is where a test rig listens to events.
         virtio_pci virtio_mmio virtio_blk virtio_scsi virtio_console
         vmw_pvscsi mptspi mptsas hv_vmbus hv_storvsc xen-blkfront
+        # Network ports, so that they have their names when the commands of the user-data run.
+        virtio_net vmxnet3 hv_netvsc xen-netfront e1000 e1000e igb igbvf igc ixgbe ixgbevf i40e iavf ice
+        r8169 tg3 bnxt_en bnx2x mlx4_en mlx5_core
         # Keyboards, for the screens of the installer.
         hid-generic usbhid hid-hyperv hyperv-keyboard i8042 atkbd
     )
@@ -56,12 +59,14 @@ install() {
     ln -sfn ../run "$initdir/var/run"
 }
 
-# Devices: only what names disks and loads their drivers.
+# Devices: only what names disks and network ports, and loads their drivers.
 install_udev() {
     inst_multiple "$systemdutildir/systemd-udevd" udevadm
     inst_rules 50-udev-default.rules 60-block.rules 60-cdrom_id.rules 60-persistent-storage.rules \
-        80-drivers.rules 99-systemd.rules
+        73-special-net-names.rules 75-net-description.rules 80-net-setup-link.rules 80-drivers.rules 99-systemd.rules
     inst_multiple -o "$udevdir"/{ata_id,cdrom_id,scsi_id}
+    # The name that a port gets here is the one it keeps.
+    inst_multiple -o "$systemdutildir/network/99-default.link" "$systemdutildir/network/73-usb-net-by-mac.link"
     local unit
     for unit in systemd-udevd-control.socket systemd-udevd-kernel.socket; do
         inst_simple "$systemdsystemunitdir/$unit"
