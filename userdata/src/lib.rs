@@ -13,6 +13,7 @@ mod finding;
 mod hint;
 mod install;
 mod key_path;
+mod landfall;
 mod merge;
 mod oem;
 mod pattern;
@@ -33,6 +34,7 @@ mod write;
 pub use checks::{check_complete, check_eks};
 pub use finding::{Finding, Position, Rule, Severity, has_errors};
 pub use install::{Afterwards, Device, ExtraPartition, Install, PartitionSizes};
+pub use landfall::{DiskSelector, Landfall, SizeRange, Transport, Wipe};
 pub use merge::{Decision, Merged, merge};
 pub use oem::custom_mounts_document;
 pub use reference::{json_schema, reference_markdown};
@@ -71,6 +73,11 @@ static TOP: Schema = Schema {
                 "install",
                 Shape::Object(&install::INSTALL),
                 "What the installer reads.",
+            ),
+            field(
+                "landfall",
+                Shape::Object(&landfall::LANDFALL),
+                "What only Landfall reads; other programs pass over it.",
             ),
             field(
                 "stages",
@@ -154,6 +161,8 @@ pub struct UserData {
     pub stylus: Stylus,
     /// `install`.
     pub install: Install,
+    /// `landfall`.
+    pub landfall: Landfall,
     /// `stages`, behind the steps that cloud-init's own keys become, such as `users` in `boot`.
     pub stages: Stages,
     /// Top-level `users`, which are also in [`UserData::stages`].
@@ -212,11 +221,16 @@ fn read(name: &str, bytes: &[u8], findings: &mut Findings) -> Option<UserData> {
     let install = document
         .at(&["install"])
         .map(|node| install::read(node, findings));
+    let landfall = document
+        .at(&["landfall"])
+        .map(|node| landfall::read(node, findings));
+    landfall::refuse_two_disks(&document, findings);
     let (stages, users) = read_stages(&document, findings);
     Some(UserData {
         name: name.to_owned(),
         stylus: stylus.unwrap_or_default(),
         install: install.unwrap_or_default(),
+        landfall: landfall.unwrap_or_default(),
         stages,
         users,
         document,

@@ -101,6 +101,8 @@ rules! {
     Name = "U38",
     /// The value is outside of what the key allows.
     Value = "U39",
+    /// Both `landfall.disk` and a path in `install.device` say which disk.
+    TwoDisks = "U40",
 }
 
 impl fmt::Display for Rule {

@@ -33,6 +33,8 @@ pub fn starting_document(profile: Profile) -> String {
         }
     }
     document.push('\n');
+    document.push_str(CONSENT);
+    document.push('\n');
     document.push_str(ACCOUNTS);
     document
 }
@@ -69,6 +71,15 @@ install:
   device: auto
   # What happens at the end: `poweroff`, `reboot`, or neither, and the screen stays.
   poweroff: true
+";
+
+const CONSENT: &str = "\
+# Which disk with `device: auto`, and what may be erased from it: never (blank disks only), ours (also an earlier
+# installation; so it is when nothing is said) or foreign (anything).
+# landfall:
+#   wipe: ours
+#   disk:
+#     serial: S6Z2NX0W123456
 ";
 
 const ACCOUNTS: &str = "\

@@ -191,6 +191,38 @@ const ERRORS: &[Case] = &[
         "stages:\n  boot:\n    - authorized_keys: {a: [\"k\\nl\"]}\n",
         "4:29 U39 stages.boot[0].authorized_keys.a[0]",
     ),
+    ("landfall: []\n", "2:11 U06 landfall"),
+    ("landfall:\n  wype: ours\n", "3:3 U08 landfall.wype"),
+    ("landfall:\n  wipe: all\n", "3:9 U39 landfall.wipe"),
+    ("landfall:\n  wipe: true\n", "3:9 U06 landfall.wipe"),
+    ("landfall:\n  mode: update\n", "3:9 U39 landfall.mode"),
+    ("landfall:\n  mode: keep-data\n", "3:9 U36 landfall.mode"),
+    ("landfall:\n  mode: repair\n", "3:9 U36 landfall.mode"),
+    ("landfall:\n  nonce: \"a b\"\n", "3:10 U39 landfall.nonce"),
+    ("landfall:\n  nonce: \"\"\n", "3:10 U39 landfall.nonce"),
+    ("landfall:\n  nonce: a;b\n", "3:10 U39 landfall.nonce"),
+    ("landfall:\n  disk: {}\n", "3:3 U05 landfall.disk"),
+    (
+        "landfall:\n  disk: {serial: \"\"}\n",
+        "3:3 U05 landfall.disk",
+    ),
+    ("landfall:\n  disk: {size: {}}\n", "3:3 U05 landfall.disk"),
+    (
+        "landfall:\n  disk: {transport: fc}\n",
+        "3:21 U39 landfall.disk.transport",
+    ),
+    (
+        "landfall:\n  disk: {size: {min: 480}}\n",
+        "3:22 U06 landfall.disk.size.min",
+    ),
+    (
+        "landfall:\n  disk: {size: {max: 2 tons}}\n",
+        "3:22 U39 landfall.disk.size.max",
+    ),
+    (
+        "landfall:\n  disk: {size: {min: 2TB, max: 1TB}}\n",
+        "3:16 U39 landfall.disk.size",
+    ),
 ];
 
 /// Findings that are not what the table says, all at once.

@@ -489,6 +489,13 @@ const CASES: &[Case] = &[
         ("not a port", "65535"),
         "#cloud-config\nstylus:\n  localUI: {port: 5080}\n",
     ),
+    error(
+        "U40",
+        "#cloud-config\ninstall:\n  device: /dev/sda\nlandfall:\n  disk: {serial: A1}\n",
+        "5:3 landfall.disk",
+        ("names a disk as well", "`device: auto`"),
+        "#cloud-config\ninstall:\n  device: auto\nlandfall:\n  disk: {serial: A1}\n",
+    ),
 ];
 
 fn findings(document: &str, by: By) -> Vec<Finding> {

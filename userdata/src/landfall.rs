@@ -1,0 +1,165 @@
+//! `landfall`: what only Landfall reads. The keys stand apart from those of Palette and Kairos, so that a document stays
+//! valid for their tools, which pass over a key at the top that is not theirs.
+
+mod disk;
+
+use serde::Serialize;
+
+pub use disk::{DiskSelector, SizeRange, Transport};
+
+use crate::finding::{Findings, Rule};
+use crate::key_path::KeyPath;
+use crate::schema::{Schema, Shape, field, strict};
+use crate::tree::{Entry, Node};
+
+/// `landfall`.
+pub(crate) static LANDFALL: Schema = strict(&[&[
+    field(
+        "wipe",
+        Shape::Choice(WIPES),
+        "What the installer may erase: `never` takes a blank disk only; `ours`, which holds when nothing is said, also one \
+         that has an installation of Landfall or Kairos; `foreign` any.",
+    ),
+    field(
+        "disk",
+        Shape::Object(&disk::DISK),
+        "Which disk, instead of a path in `install.device`: all that is given must fit, and exactly one disk that may be used must be left.",
+    ),
+    field(
+        "nonce",
+        Shape::Scalar,
+        "A word of up to 64 letters, digits, `.`, `-` and `_`. Where the medium stays in the machine, the host is installed \
+         again only if this differs from the one it was installed with.",
+    ),
+    field(
+        "mode",
+        Shape::Choice(MODES),
+        "What becomes of the data of an earlier installation. Only `fresh`, which also holds when nothing is said, is \
+         carried out by this version.",
+    ),
+]]);
+
+const WIPES: &[&str] = &["never", "ours", "foreign"];
+const MODES: &[&str] = &["fresh", "keep-data", "repair"];
+
+/// What only Landfall reads.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Landfall {
+    /// `wipe`.
+    pub wipe: Wipe,
+    /// `disk`; never without a condition.
+    pub disk: Option<DiskSelector>,
+    /// `nonce`: 1 to 64 of `[A-Za-z0-9._-]`.
+    pub nonce: Option<String>,
+}
+
+/// What may be erased; each allows what those before it allow. A blank disk may always be written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Wipe {
+    /// Nothing.
+    Never,
+    /// What an installation of Landfall or Kairos left.
+    #[default]
+    Ours,
+    /// Anything.
+    Foreign,
+}
+
+/// Reads `landfall`; its form was checked before.
+pub(crate) fn read(node: &Node, findings: &mut Findings) -> Landfall {
+    let path = KeyPath::top("landfall");
+    read_mode(node, &path, findings);
+    Landfall {
+        wipe: read_wipe(node, &path, findings),
+        disk: disk::read(node, &path.key("disk"), findings),
+        nonce: read_nonce(node, &path, findings),
+    }
+}
+
+/// The text of a key that is one of a few; anything else is a finding.
+fn choice<'a>(
+    node: &'a Node,
+    key: &str,
+    choices: &[&str],
+    path: &KeyPath<'_>,
+    findings: &mut Findings,
+) -> Option<(&'a str, &'a Entry)> {
+    let entry = node.entry(key)?;
+    let text = entry.node.as_text()?;
+    if choices.contains(&text) {
+        return Some((text, entry));
+    }
+    let list: Vec<String> = choices.iter().map(|each| format!("`{each}`")).collect();
+    findings.error(
+        Rule::Value,
+        entry.node.position,
+        path.key(key),
+        &format!("`{text}` is none of the values that are possible here"),
+        &format!("write one of {}", list.join(", ")),
+    );
+    None
+}
+
+fn read_wipe(node: &Node, path: &KeyPath<'_>, findings: &mut Findings) -> Wipe {
+    match choice(node, "wipe", WIPES, path, findings) {
+        Some(("never", _)) => Wipe::Never,
+        Some(("foreign", _)) => Wipe::Foreign,
+        _ => Wipe::Ours,
+    }
+}
+
+/// Going on with another mode than the one that is meant would destroy data.
+fn read_mode(node: &Node, path: &KeyPath<'_>, findings: &mut Findings) {
+    let Some((mode, entry)) = choice(node, "mode", MODES, path, findings) else {
+        return;
+    };
+    if mode != "fresh" {
+        findings.error(
+            Rule::NotCarriedOut,
+            entry.node.position,
+            path.key("mode"),
+            &format!(
+                "`{mode}` is not carried out by this version, which always lays the disk out anew"
+            ),
+            "write `fresh` or remove the key; then all data on the disk are lost",
+        );
+    }
+}
+
+/// Longest nonce, in bytes: it stands in configurations of GRUB.
+const LONGEST_NONCE: usize = 64;
+
+fn read_nonce(node: &Node, path: &KeyPath<'_>, findings: &mut Findings) -> Option<String> {
+    let entry = node.entry("nonce")?;
+    let nonce = entry.node.as_scalar()?;
+    let plain = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-' | b'_');
+    if (1..=LONGEST_NONCE).contains(&nonce.len()) && nonce.bytes().all(plain) {
+        return Some(nonce);
+    }
+    let reason = "this is no word of letters, digits, `.`, `-` and `_`";
+    let advice = "write 1 to 64 of these, such as `2`";
+    let at = entry.node.position;
+    findings.error(Rule::Value, at, path.key("nonce"), reason, advice);
+    None
+}
+
+/// Two ways to name the disk would leave open which of them holds (rule U40).
+pub(crate) fn refuse_two_disks(document: &Node, findings: &mut Findings) {
+    let Some(entry) = document
+        .at(&["landfall"])
+        .and_then(|node| node.entry("disk"))
+    else {
+        return;
+    };
+    let device = document.at(&["install", "device"]).and_then(Node::as_text);
+    if device.is_some_and(|device| !matches!(device, "" | "auto")) {
+        findings.error(
+            Rule::TwoDisks,
+            entry.position,
+            "landfall.disk",
+            "`install.device` names a disk as well",
+            "keep one of the two, or write `device: auto`",
+        );
+    }
+}
