@@ -29,6 +29,7 @@ mod starting;
 mod stylus;
 mod text;
 mod tree;
+mod variables;
 mod write;
 
 pub use checks::{check_complete, check_eks};
@@ -50,6 +51,7 @@ pub use stylus::{
     Network, Registry, Site, Stylus, TagsFromFile, TagsFromScript, Webhook,
 };
 pub use text::MAX_BYTES;
+pub use variables::Variables;
 
 use serde::Serialize;
 
@@ -92,7 +94,11 @@ static TOP: Schema = Schema {
         ],
         stages::CLOUD_INIT,
         &[
-            not_carried_out("config_url", Shape::Any, "Where more user-data is fetched."),
+            field(
+                "config_url",
+                Shape::Text,
+                "Where the installer fetches more user-data, which wins over this document. May have variables.",
+            ),
             not_carried_out("bundles", Shape::Any, "Bundles that are unpacked."),
         ],
         PASSED_ON,
@@ -167,6 +173,8 @@ pub struct UserData {
     pub stages: Stages,
     /// Top-level `users`, which are also in [`UserData::stages`].
     pub users: Vec<User>,
+    /// `config_url`: an address with `https://` or `http://`. It may hold a secret.
+    pub config_url: Option<Secret>,
     #[serde(skip)]
     pub(crate) document: Node,
 }
@@ -177,18 +185,29 @@ pub struct UserData {
 /// ends there. Text over [`MAX_BYTES`], that is not UTF-8, or that has control characters is refused before it is
 /// parsed; the memory stays within some tens of MiB whatever the text is.
 pub fn parse(name: &str, bytes: &[u8]) -> Parsed {
-    parse_tolerating(name, bytes, Tolerance::Strict)
+    parse_tolerating(name, bytes, Tolerance::Strict, None)
+}
+
+/// Reads one user-data document as [`parse`] does, and puts what the machine is called into the places that may have
+/// variables: `config_url` and, under `stylus.site`, `name`, `hostName`, `registrationURL` and the values of `tags`.
+pub fn parse_for(name: &str, bytes: &[u8], machine: &Variables) -> Parsed {
+    parse_tolerating(name, bytes, Tolerance::Strict, Some(machine))
 }
 
 /// Reads one user-data document as [`parse`] does, but only warns about keys that it does not know (rule U08), as a
 /// document for a newer version has them.
 pub fn parse_leniently(name: &str, bytes: &[u8]) -> Parsed {
-    parse_tolerating(name, bytes, Tolerance::UnknownKeys)
+    parse_tolerating(name, bytes, Tolerance::UnknownKeys, None)
 }
 
-fn parse_tolerating(name: &str, bytes: &[u8], tolerance: Tolerance) -> Parsed {
+fn parse_tolerating(
+    name: &str,
+    bytes: &[u8],
+    tolerance: Tolerance,
+    machine: Option<&Variables>,
+) -> Parsed {
     let mut findings = Findings::tolerating(name, tolerance);
-    let user_data = read(name, bytes, &mut findings);
+    let user_data = read(name, bytes, machine, &mut findings);
     let accepted = findings.errors() == 0;
     Parsed {
         findings: findings.finish(),
@@ -196,11 +215,16 @@ fn parse_tolerating(name: &str, bytes: &[u8], tolerance: Tolerance) -> Parsed {
     }
 }
 
-fn read(name: &str, bytes: &[u8], findings: &mut Findings) -> Option<UserData> {
+fn read(
+    name: &str,
+    bytes: &[u8],
+    machine: Option<&Variables>,
+    findings: &mut Findings,
+) -> Option<UserData> {
     let text = text::decode(bytes, findings)?;
     text::check_header(text, findings);
     let errors = findings.errors();
-    let Some(document) = reader::read(text::without_bom(text), findings) else {
+    let Some(mut document) = reader::read(text::without_bom(text), findings) else {
         if findings.errors() == errors {
             findings.error(
                 Rule::Empty,
@@ -212,6 +236,9 @@ fn read(name: &str, bytes: &[u8], findings: &mut Findings) -> Option<UserData> {
         }
         return None;
     };
+    if let Some(machine) = machine {
+        variables::fill_in(&mut document, machine, findings);
+    }
     schema::check_object(&document, &TOP, &KeyPath::ROOT, findings);
     checks::warn_of_placeholders(&document, &KeyPath::ROOT, findings);
     checks::warn_of_stages_at_top(&document, findings);
@@ -226,6 +253,9 @@ fn read(name: &str, bytes: &[u8], findings: &mut Findings) -> Option<UserData> {
         .map(|node| landfall::read(node, findings));
     landfall::refuse_two_disks(&document, findings);
     let (stages, users) = read_stages(&document, findings);
+    let config_url = document
+        .at(&["config_url"])
+        .and_then(|node| read_config_url(node, findings));
     Some(UserData {
         name: name.to_owned(),
         stylus: stylus.unwrap_or_default(),
@@ -233,8 +263,29 @@ fn read(name: &str, bytes: &[u8], findings: &mut Findings) -> Option<UserData> {
         landfall: landfall.unwrap_or_default(),
         stages,
         users,
+        config_url,
         document,
     })
+}
+
+fn read_config_url(node: &Node, findings: &mut Findings) -> Option<Secret> {
+    let text = node.as_text()?;
+    if is_web_address(text) {
+        return Some(Secret::new(text));
+    }
+    let reason = "user-data cannot be fetched from here: this is not an http or https address";
+    let advice = "write the whole address, such as `https://config.example.com/${uuid}`";
+    findings.error(Rule::Value, node.position, "config_url", reason, advice);
+    None
+}
+
+/// Whether a text is an address as `config_url` may have it: `http://` or `https://`, a host, no blanks.
+pub fn is_web_address(text: &str) -> bool {
+    let host = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    let forbidden = |c: char| c.is_whitespace() || c.is_control();
+    host.is_some_and(|host| !host.is_empty() && !host.starts_with('/')) && !text.contains(forbidden)
 }
 
 fn read_stages(document: &Node, findings: &mut Findings) -> (Stages, Vec<User>) {

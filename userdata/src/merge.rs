@@ -9,25 +9,47 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::finding::{Findings, Position, Rule, printable};
+use crate::finding::{Finding, Findings, Position, Rule, printable};
 use crate::oem::list_steps;
 use crate::schema::join;
 use crate::secret::{MASK, Secret, may_be_secret};
-use crate::text::HEADER;
+use crate::text::{self, HEADER};
 use crate::tree::{Entry, Node, Value};
 use crate::write::to_yaml;
-use crate::{Parsed, UserData, parse};
+use crate::{Parsed, UserData, parse, reader};
 
 /// What [`merge`] gives.
 #[derive(Debug, Clone)]
 pub struct Merged {
-    /// The merged document with its header. Positions of findings are those of this text, but for conflicts, which name
-    /// a document of their own.
+    /// The merged document with its header.
     pub text: Secret,
-    /// What it means, or why it means nothing.
+    /// What it means, or why it means nothing. Findings name the document that the value comes from.
     pub parsed: Parsed,
     /// Who decided each key, sorted by path.
     pub decisions: Vec<Decision>,
+    /// What stands at each place of the merged text: the document, and the place there.
+    origins: BTreeMap<Position, (String, Position)>,
+}
+
+impl Merged {
+    /// Findings about the merged text as findings about the documents; those about all of it stay as they are.
+    pub fn in_their_documents(&self, findings: Vec<Finding>) -> Vec<Finding> {
+        in_their_documents(findings, &self.origins)
+    }
+}
+
+fn in_their_documents(
+    mut findings: Vec<Finding>,
+    origins: &BTreeMap<Position, (String, Position)>,
+) -> Vec<Finding> {
+    for finding in &mut findings {
+        // The start of the text is where findings about the whole document stand.
+        if let Some((file, position)) = origins.get(&finding.position) {
+            finding.file.clone_from(file);
+            finding.position = *position;
+        }
+    }
+    findings
 }
 
 /// Whose value a key has.
@@ -67,6 +89,8 @@ pub fn merge(documents: &[UserData]) -> Merged {
         names: &names,
         current: 0,
         origins: BTreeMap::new(),
+        keys: BTreeMap::new(),
+        items: BTreeMap::new(),
         findings: Findings::new(&name),
     };
     let mut result = Node {
@@ -83,9 +107,10 @@ pub fn merge(documents: &[UserData]) -> Merged {
     }
     let text = format!("{HEADER}\n{}", to_yaml(&result));
     let parsed = parse(&name, text.as_bytes());
+    let origins = merging.places(&result, &text);
     let mut findings = merging.findings;
     let conflicts = findings.errors() > 0;
-    findings.extend(parsed.findings);
+    findings.extend(in_their_documents(parsed.findings, &origins));
     let decisions = merging.origins.into_iter();
     Merged {
         text: Secret::new(text),
@@ -96,6 +121,7 @@ pub fn merge(documents: &[UserData]) -> Merged {
         decisions: decisions
             .map(|(path, origin)| origin.decide(&path, &names))
             .collect(),
+        origins,
     }
 }
 
@@ -128,6 +154,10 @@ struct Merging<'a> {
     names: &'a [&'a str],
     current: usize,
     origins: BTreeMap<String, Origin>,
+    /// The document that brought each key.
+    keys: BTreeMap<String, usize>,
+    /// The documents that brought the items of each list.
+    items: BTreeMap<String, Vec<usize>>,
     findings: Findings,
 }
 
@@ -143,7 +173,11 @@ impl Merging<'_> {
                 }
             }
             (Value::List(items), Value::List(news)) => {
+                let before = items.len();
                 unite(items, news);
+                let added = items.len().saturating_sub(before);
+                let whose = self.items.entry(path.to_owned()).or_default();
+                whose.extend(std::iter::repeat_n(self.current, added));
                 let value = shown(old, path);
                 self.note(path, new.position, value, false);
             }
@@ -177,6 +211,7 @@ impl Merging<'_> {
                 }
             }
             (None, _) => {
+                self.keys.insert(path.clone(), self.current);
                 self.record(&new.node, &path);
                 entries.push(new);
             }
@@ -189,9 +224,15 @@ impl Merging<'_> {
             && !entries.is_empty()
         {
             for entry in entries {
-                self.record(&entry.node, &join(path, &entry.key));
+                let path = join(path, &entry.key);
+                self.keys.insert(path.clone(), self.current);
+                self.record(&entry.node, &path);
             }
             return;
+        }
+        if let Value::List(items) = &node.value {
+            self.items
+                .insert(path.to_owned(), vec![self.current; items.len()]);
         }
         self.note(path, node.position, shown(node, path), true);
     }
@@ -226,6 +267,45 @@ impl Merging<'_> {
         origin.from.extend(whose);
     }
 
+    /// What stands at each place of the merged text.
+    fn places(&self, result: &Node, text: &str) -> BTreeMap<Position, (String, Position)> {
+        let mut places = BTreeMap::new();
+        // The text was written from the result, so the two have the same form; findings are told elsewhere.
+        if let Some(written) = reader::read(text::without_bom(text), &mut Findings::new("")) {
+            self.place_entries(&written, result, "", &mut |document, at, origin| {
+                let name = self.names.get(document).copied().unwrap_or_default();
+                places.insert(at, (printable(name), origin));
+            });
+        }
+        places
+    }
+
+    fn place_entries(
+        &self,
+        written: &Node,
+        merged: &Node,
+        path: &str,
+        place: &mut dyn FnMut(usize, Position, Position),
+    ) {
+        for (written, merged) in written.entries().iter().zip(merged.entries()) {
+            let path = join(path, &merged.key);
+            if let Some(&document) = self.keys.get(&path) {
+                place(document, written.position, merged.position);
+            }
+            let origin = self.origins.get(&path);
+            let decided = origin.and_then(|origin| origin.from.last().copied());
+            if let Some(document) = decided {
+                place(document, written.node.position, merged.node.position);
+            }
+            let whose = self.items.get(&path).map(Vec::as_slice).unwrap_or_default();
+            let items = written.node.items().iter().zip(merged.node.items());
+            for ((written, merged), &document) in items.zip(whose) {
+                place_all(written, merged, document, place);
+            }
+            self.place_entries(&written.node, &merged.node, &path, place);
+        }
+    }
+
     fn refuse(&mut self, old: &Node, new: &Node, path: &str) {
         let whose = self
             .origins
@@ -238,6 +318,23 @@ impl Merging<'_> {
         let advice = "give the key one kind of value in all documents";
         self.findings
             .error(Rule::Type, new.position, path, &reason, advice);
+    }
+}
+
+/// Places a value that one document brought as a whole.
+fn place_all(
+    written: &Node,
+    merged: &Node,
+    document: usize,
+    place: &mut dyn FnMut(usize, Position, Position),
+) {
+    place(document, written.position, merged.position);
+    for (written, merged) in written.items().iter().zip(merged.items()) {
+        place_all(written, merged, document, place);
+    }
+    for (written, merged) in written.entries().iter().zip(merged.entries()) {
+        place(document, written.position, merged.position);
+        place_all(&written.node, &merged.node, document, place);
     }
 }
 

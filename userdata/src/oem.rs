@@ -11,10 +11,14 @@ impl UserData {
     /// The text of `/oem/90_custom.yaml`: the whole document with its header, fit to be kept.
     ///
     /// Clear-text passwords of users are replaced by `hash(clear)`, steps named `skip-copy-*` are left out, a stage that
-    /// is a single step becomes a list. Everything else keeps its meaning, tokens included: the file must not be
+    /// is a single step becomes a list. `config_url` is left out: what it led to is in the document, and the installed host
+    /// must not need the network for it again. Everything else keeps its meaning, tokens included: the file must not be
     /// readable by everybody.
     pub fn oem_document(&self, hash: &mut dyn FnMut(&str) -> String) -> String {
         let mut document = self.document.clone();
+        if let Value::Map(entries) = &mut document.value {
+            entries.retain(|entry| entry.key != "config_url");
+        }
         if let Some(stages) = entry_mut(&mut document, "stages") {
             for stage in entries_mut(&mut stages.node) {
                 rewrite_stage(&mut stage.node, hash);

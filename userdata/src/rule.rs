@@ -103,6 +103,8 @@ rules! {
     Value = "U39",
     /// Both `landfall.disk` and a path in `install.device` say which disk.
     TwoDisks = "U40",
+    /// A variable that there is not, or that this machine has no value for.
+    Variable = "U41",
 }
 
 impl fmt::Display for Rule {

@@ -19,7 +19,7 @@ pub(crate) fn may_be_secret(key: &str) -> bool {
     SECRET_KEYS.iter().any(|part| lower.contains(part))
         || matches!(
             lower.as_str(),
-            "content" | "entity" | "url" | "config_url" | "if"
+            "content" | "entity" | "url" | "config_url" | "if" | "env" | "environment"
         )
 }
 

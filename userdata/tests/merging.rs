@@ -1,7 +1,7 @@
 //! Several documents become one, and it is known who decided what.
 
 use proptest::prelude::*;
-use userdata::{Decision, MASK, Merged, UserData, check_complete, merge, parse};
+use userdata::{Decision, MASK, Merged, Rule, UserData, check_complete, merge, parse};
 
 const INSTALLER: &str = "#cloud-config\nstylus:\n  site:\n    paletteEndpoint: palette.example.com\n    edgeHostToken: installer-token\n    tags: {town: a, floor: 1}\n\
                          install:\n  device: auto\n  bind_mounts: [/etc/a, /etc/b]\nstages:\n  initramfs:\n    - name: first\n      commands: [one]\n";
@@ -135,7 +135,62 @@ fn what_is_right_in_each_document_can_be_wrong_together() {
     assert!(merged.parsed.user_data.is_none());
     let ids: Vec<_> = merged.parsed.findings.iter().map(|f| f.rule.id()).collect();
     assert_eq!(ids, ["U30", "U09"]);
-    assert_eq!(merged.parsed.findings[0].file, "a + b");
+    for finding in &merged.parsed.findings {
+        assert_eq!((finding.file.as_str(), finding.position.line), ("b", 2));
+    }
+}
+
+#[test]
+fn a_finding_about_the_whole_names_the_document_and_the_line_that_the_value_comes_from() {
+    let long =
+        "#cloud-config\n# a remark\nstages:\n  boot:\n    - name: one\n      commands: [\"a\"]\n";
+    let warned =
+        "#cloud-config\nstages:\n  boot:\n    - {name: two, commands: [\"echo <town-name>\"]}\n";
+    let placeholder = "#cloud-config\n\n\nstylus:\n  site:\n    tags:\n      town: <town>\n";
+    let merged = merged(&[("a", long), ("b", warned), ("c", placeholder)]);
+    let alone = |name: &str, text: &str| {
+        let found = parse(name, text.as_bytes()).findings;
+        let places = found
+            .into_iter()
+            .map(|one| (one.file, one.position, one.rule));
+        places.collect::<Vec<_>>()
+    };
+    let expected = [alone("b", warned), alone("c", placeholder)].concat();
+    let mut found: Vec<_> = merged
+        .parsed
+        .findings
+        .iter()
+        .map(|one| (one.file.clone(), one.position, one.rule))
+        .collect();
+    found.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
+    assert!(!expected.is_empty());
+    assert_eq!(found, expected);
+
+    let complete = check_complete(merged.parsed.user_data.as_ref().unwrap());
+    let placed = merged.in_their_documents(complete);
+    let endpoint: Vec<_> = placed
+        .iter()
+        .filter(|one| one.rule == Rule::NoEndpoint)
+        .map(|one| (one.file.as_str(), one.position.line))
+        .collect();
+    assert_eq!(endpoint, [("c", 5)]);
+}
+
+#[test]
+fn an_address_of_more_user_data_is_no_part_of_what_the_host_keeps() {
+    let merged = merged(&[
+        ("a", INSTALLER),
+        (
+            "b",
+            "#cloud-config\nconfig_url: https://c.example.com/x?key=k\n",
+        ),
+    ]);
+    let user_data = merged.parsed.user_data.as_ref().unwrap();
+    let url = user_data.config_url.as_ref().unwrap();
+    assert_eq!(url.reveal(), "https://c.example.com/x?key=k");
+    assert_eq!(decision(&merged, "config_url").value, MASK);
+    let kept = user_data.oem_document(&mut str::to_owned);
+    assert!(!kept.contains("config_url") && kept.contains("palette.example.com"));
 }
 
 #[test]

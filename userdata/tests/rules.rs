@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use userdata::{Finding, Rule, Severity, check_complete, check_eks, parse};
+use userdata::{Finding, Rule, Severity, Variables, check_complete, check_eks, parse, parse_for};
 
 /// Which checks a rule belongs to.
 #[derive(Clone, Copy, PartialEq)]
@@ -496,10 +496,21 @@ const CASES: &[Case] = &[
         ("names a disk as well", "`device: auto`"),
         "#cloud-config\ninstall:\n  device: auto\nlandfall:\n  disk: {serial: A1}\n",
     ),
+    error(
+        "U41",
+        "#cloud-config\nstylus:\n  site:\n    tags: {id: \"${hostname}\"}\n",
+        "4:16 stylus.site.tags.id",
+        ("no variable `${hostname}`", "`${serial}`"),
+        "#cloud-config\nstylus:\n  site:\n    tags: {id: \"${serial}\"}\n",
+    ),
 ];
 
 fn findings(document: &str, by: By) -> Vec<Finding> {
-    let parsed = parse("user-data", document.as_bytes());
+    let parsed = parse_for(
+        "user-data",
+        document.as_bytes(),
+        &Variables::of_an_example(),
+    );
     let Some(user_data) = parsed.user_data.as_ref().filter(|_| by != By::Reading) else {
         return parsed.findings;
     };

@@ -210,7 +210,7 @@ static SITE: Schema = Schema {
         field(
             "registrationURL",
             Shape::Text,
-            "Where the QR code of the registration screen leads.",
+            "Where the QR code of the registration screen leads. May have variables.",
         ),
         field(
             "disableAutoRegister",
@@ -225,12 +225,12 @@ static SITE: Schema = Schema {
         field(
             "name",
             Shape::Text,
-            "The edge host ID; `$random` asks for a random one. Absent: made of the machine's own id.",
+            "The edge host ID; `$random` asks for a random one. Absent: made of the machine's own id. May have variables.",
         ),
         field(
             "hostName",
             Shape::Text,
-            "Name of the host in the operating system and in Kubernetes; as `name` if absent.",
+            "Name of the host in the operating system and in Kubernetes; as `name` if absent. May have variables.",
         ),
         field(
             "prefix",
@@ -280,7 +280,7 @@ static SITE: Schema = Schema {
         field(
             "tags",
             Shape::Object(&TAGS),
-            "Labels of the edge host, by name.",
+            "Labels of the edge host, by name. Their values may have variables.",
         ),
         not_carried_out(
             "tagsFromFile",
