@@ -1,15 +1,19 @@
 //! Runs one stage: the files of all sources, strictly one step after the other.
 //!
-//! Directories in the given order, files in lexical order, and `X.before`, `X`, `X.after` as passes of their own over
-//! everything (`reference/kairos.md` 4). A file that cannot be read, a step that fails: each is written down and
+//! Directories in the given order, files in lexical order but for what `after` asks, and `X.before`, `X`, `X.after` as
+//! passes of their own over everything (`reference/kairos.md` 4). A file that cannot be read, a step that fails: each is written down and
 //! everything else is carried out.
 
 mod accounts;
 mod chroot;
+mod conditions;
 mod devices;
+mod facts;
 mod files;
 mod ids;
+mod kernel;
 mod keys;
+mod order;
 mod outcome;
 mod source;
 mod steps;
@@ -18,6 +22,8 @@ mod users;
 use std::path::{Path, PathBuf};
 
 use host::Host;
+
+use order::Placed;
 
 pub use accounts::{Account, Accounts, User};
 pub use devices::await_devices;
@@ -48,15 +54,49 @@ pub fn run(name: &str, root: &Path, sources: &[PathBuf], host: &mut impl Host) -
             format!("{name}.after"),
         ] {
             // Read again in every pass: a step may have written a file for the next.
-            for file in source::read(sources, &mut report) {
-                for step in file.stages.steps(&pass) {
-                    steps::carry_out(&pass, &file.path, step, host, &mut report);
-                }
-            }
+            let files = source::read(sources, &mut report);
+            carry_out_pass(&pass, &files, host, &mut report);
         }
     });
     if let Err(error) = result {
         report.fail(root, "", "root", format!("{error:#}"));
     }
     report
+}
+
+/// Carries out all steps of one pass, one after the other.
+fn carry_out_pass(
+    pass: &str,
+    files: &[source::StageFile],
+    host: &mut impl Host,
+    report: &mut StageReport,
+) {
+    let steps: Vec<Placed<'_>> = files
+        .iter()
+        .flat_map(|file| {
+            let steps = file.stages.steps(pass).iter().enumerate();
+            steps.map(|(index, step)| Placed {
+                file: &file.path,
+                root: file.name.as_deref(),
+                index,
+                step,
+            })
+        })
+        .collect();
+    let (order, unmet) = order::sorted(&steps);
+    for wish in unmet {
+        let Placed { file, step, .. } = steps[wish.of];
+        report.push(StepOutcome {
+            stage: pass.to_owned(),
+            file: file.to_owned(),
+            step: steps::name_of(step),
+            field: "after".to_owned(),
+            error: Some(wish.reason),
+            output: String::new(),
+        });
+    }
+    for at in order {
+        let Placed { file, step, .. } = steps[at];
+        steps::carry_out(pass, file, step, host, report);
+    }
 }

@@ -38,6 +38,7 @@ pub use install::{Afterwards, Device, ExtraPartition, Install, PartitionSizes};
 pub use landfall::{DiskSelector, Landfall, SizeRange, Transport, Wipe};
 pub use merge::{Decision, Merged, merge};
 pub use oem::custom_mounts_document;
+pub use pattern::Expression;
 pub use reference::{json_schema, reference_markdown};
 pub use render::render;
 pub use secret::{MASK, Secret};
@@ -303,6 +304,8 @@ fn read_stages(document: &Node, findings: &mut Findings) -> (Stages, Vec<User>) 
 /// What [`parse_stage_file`] gives.
 #[derive(Debug, Clone, Serialize)]
 pub struct StageFile {
+    /// Top-level `name`: the steps of the file are then also known as `<name>.<step>`.
+    pub name: Option<String>,
     /// Everything found, in the order of the text.
     pub findings: Vec<Finding>,
     /// The steps that can run; empty if the file is not YAML.
@@ -317,19 +320,20 @@ pub struct StageFile {
 /// Kairos.
 pub fn parse_stage_file(name: &str, bytes: &[u8]) -> StageFile {
     let mut findings = Findings::tolerating(name, Tolerance::AtBoot);
-    let stages = read_stage_file(bytes, &mut findings);
+    let (name, stages) = read_stage_file(bytes, &mut findings).unwrap_or_default();
     StageFile {
+        name,
         findings: findings.finish(),
-        stages: stages.unwrap_or_default(),
+        stages,
     }
 }
 
-fn read_stage_file(bytes: &[u8], findings: &mut Findings) -> Option<Stages> {
+fn read_stage_file(bytes: &[u8], findings: &mut Findings) -> Option<(Option<String>, Stages)> {
     let text = text::without_bom(text::decode(bytes, findings)?);
     let document = reader::read(text, findings)?;
     if !matches!(document.value, Value::Map(_) | Value::Null) {
         schema::wrong_type(&document, "a mapping", &KeyPath::ROOT, findings);
     }
     stages::check_cloud_init(&document, findings);
-    Some(read_stages(&document, findings).0)
+    Some((document.text_at("name"), read_stages(&document, findings).0))
 }

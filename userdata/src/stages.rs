@@ -77,11 +77,9 @@ pub struct Step {
     pub line: usize,
     /// `if`: a shell test that must succeed.
     pub condition: Option<String>,
-    /// Conditions that this version cannot decide, by key. A step that has any must not run.
-    pub undecided: Vec<String>,
     /// The other conditions.
     pub conditions: Conditions,
-    /// `after`: names of steps that come before this one.
+    /// `after`: names of steps that come before this one, each `<file>.<step>`; see [`crate::StageFile::name`].
     pub after: Vec<String>,
     /// `dns`.
     pub dns: Option<Dns>,
@@ -223,7 +221,6 @@ fn read_step(node: &Node, path: &KeyPath<'_>, findings: &mut Findings) -> Option
         name: node.text_at("name"),
         line: node.position.line,
         condition: node.text_at("if"),
-        undecided: keys_in(node, schema::CONDITIONS),
         conditions: conditions::read(node, path, findings),
         after: read_after(of("after")),
         dns: sources::read_dns(of("dns"), path, findings),
@@ -275,15 +272,6 @@ fn read_users(node: Option<&Node>, path: &KeyPath<'_>, findings: &mut Findings) 
 fn read_after(node: Option<&Node>) -> Vec<String> {
     let items = node.map(Node::items).unwrap_or_default().iter();
     items.filter_map(|item| item.text_at("name")).collect()
-}
-
-fn keys_in(node: &Node, fields: &[crate::schema::Field]) -> Vec<String> {
-    let known = |key: &str| fields.iter().any(|field| field.name == key);
-    node.entries()
-        .iter()
-        .map(|entry| entry.key.clone())
-        .filter(|key| known(key))
-        .collect()
 }
 
 fn not_carried_out(node: &Node, schema: &Schema) -> Vec<String> {

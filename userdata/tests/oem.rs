@@ -162,14 +162,11 @@ fn top_level_users_become_a_step_of_boot_and_a_broken_one_is_left_out() {
 }
 
 #[test]
-fn a_condition_that_cannot_be_decided_is_kept_with_the_step() {
-    let file = parse_stage_file(
-        "50.yaml",
-        b"stages: {boot: [{only_os: ubuntu.*, commands: [x], dns: {}}]}",
-    );
-    let step = &file.stages.steps("boot")[0];
-    assert_eq!(step.undecided, ["only_os"]);
-    assert_eq!(step.not_carried_out, ["only_os", "dns"]);
+fn a_file_may_have_a_name_by_which_its_steps_are_known() {
+    let file = parse_stage_file("50.yaml", b"name: site\nstages: {boot: [{commands: [x]}]}");
+    assert_eq!(file.name.as_deref(), Some("site"));
+    let file = parse_stage_file("50.yaml", b"stages: {boot: [{commands: [x]}]}");
+    assert_eq!(file.name, None);
 }
 
 fn any_line() -> impl Strategy<Value = String> {

@@ -277,10 +277,7 @@ const WARNINGS: &[Case] = &[
         "stages:\n  boot: [{commands: [ip <nic>]}]\n",
         "3:22 U34 stages.boot[0].commands[0]",
     ),
-    (
-        "stages:\n  boot: [{sysctl: {}}]\n",
-        "3:11 U36 stages.boot[0].sysctl",
-    ),
+    ("install:\n  tty: tty1\n", "3:3 U36 install.tty"),
     (
         "stylus:\n  site:\n    insecureSkipVerify: true\n",
         "4:5 U37 stylus.site.insecureSkipVerify",

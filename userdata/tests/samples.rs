@@ -185,7 +185,7 @@ fn no_secret_is_shown_by_debug_json_or_findings() {
 #[test]
 fn findings_are_rendered_with_the_line_and_a_caret() {
     let text = "#cloud-config\nstylus:\n  site:\n    paletteEndPoint: a\n    edgeHostToken: 12345678\n  reboot: yes\n\
-                install:\n  bind_mounts:\n    - /etc/aws/\nstages:\n  initramfs:\n    - sysctl: {}\n";
+                install:\n  bind_mounts:\n    - /etc/aws/\n  tty: tty1\n";
     let parsed = parse("user-data", text.as_bytes());
     assert!(has_errors(&parsed.findings));
     insta::assert_snapshot!(render(&parsed.findings, text, false));

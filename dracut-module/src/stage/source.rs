@@ -15,6 +15,8 @@ const MAX_DEPTH: usize = 8;
 #[derive(Debug)]
 pub(super) struct StageFile {
     pub(super) path: PathBuf,
+    /// Its own `name`.
+    pub(super) name: Option<String>,
     pub(super) stages: Stages,
 }
 
@@ -71,6 +73,7 @@ fn read_file(path: PathBuf, report: &mut StageReport) -> Option<StageFile> {
     }
     Some(StageFile {
         path,
+        name: parsed.name,
         stages: parsed.stages,
     })
 }

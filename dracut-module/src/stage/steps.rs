@@ -8,7 +8,9 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use host::{Argv, CommandFailed, Host};
 use userdata::Step;
 
-use super::{StageReport, StepOutcome, files, keys, users};
+use super::conditions::{Verdict, decide};
+use super::facts::{Facts, Setting};
+use super::{StageReport, StepOutcome, files, kernel, keys, users};
 
 /// How long one command or condition may take. The boot waits for it; what takes longer belongs into a unit.
 pub const TIME_LIMIT: Duration = Duration::from_mins(10);
@@ -25,10 +27,8 @@ pub(super) fn carry_out(
     host: &mut impl Host,
     report: &mut StageReport,
 ) {
-    let name = step
-        .name
-        .clone()
-        .unwrap_or_else(|| format!("line {}", step.line));
+    let setting = Setting::of_this_process();
+    let name = name_of(step);
     let mut note = |field: &str, part: Part| {
         report.push(StepOutcome {
             stage: stage.to_owned(),
@@ -39,13 +39,8 @@ pub(super) fn carry_out(
             output: part.output,
         });
     };
-    match holds(step, host) {
-        Ok(true) => {}
-        Ok(false) => {
-            let told = Ok("does not hold; the step is passed over".to_owned());
-            return note("if", told.into());
-        }
-        Err(error) => return note("if", Err(error).into()),
+    if let Some((key, told)) = passed_over(step, setting, host) {
+        return note(key, told.into());
     }
     for key in &step.not_carried_out {
         note(key, Err(anyhow!("not carried out by this version")).into());
@@ -60,13 +55,20 @@ pub(super) fn carry_out(
         note("commands", command(text, number, step.line, host));
     }
     if let Some(hostname) = &step.hostname {
-        note("hostname", set_hostname(hostname).into());
+        note("hostname", set_hostname(hostname, setting).into());
+    }
+    for (name, value) in &step.sysctl {
+        let set = kernel::set_parameter(Path::new("/"), setting, name, value);
+        note("sysctl", set.into());
     }
     for user in &step.users {
         note("users", users::ensure(user).into());
     }
     for (user, lines) in &step.authorized_keys {
         note("authorized_keys", keys::add(user, lines).into());
+    }
+    for module in &step.modules {
+        note("modules", kernel::load_module(module, setting, host).into());
     }
     if !step.environment.is_empty() {
         let file = step
@@ -76,6 +78,13 @@ pub(super) fn carry_out(
         let merged = files::merge_environment(Path::new(file), &step.environment);
         note("environment", merged.into());
     }
+}
+
+/// What a step is called where it is told: its name, or its line.
+pub(super) fn name_of(step: &Step) -> String {
+    step.name
+        .clone()
+        .unwrap_or_else(|| format!("line {}", step.line))
 }
 
 /// How one part of a step went.
@@ -119,15 +128,39 @@ fn command(text: &str, number: usize, line: usize, host: &mut impl Host) -> Part
     }
 }
 
-/// A condition that cannot be decided counts as a failure, never as "yes": the commands behind it were not meant for
-/// every machine.
-fn holds(step: &Step, host: &mut impl Host) -> Result<bool> {
-    if let Some(key) = step.undecided.first() {
-        bail!("the step is passed over: this version cannot decide `{key}`");
+/// The condition because of which the step does not run, if there is one.
+///
+/// One that cannot be decided counts as a failure, never as "yes": the commands behind it were not meant for every
+/// machine. The shell is asked last: its text may be slow, and may change something.
+fn passed_over(
+    step: &Step,
+    setting: Setting,
+    host: &mut impl Host,
+) -> Option<(&'static str, Result<String>)> {
+    let exists = |path: &str| Path::new(path).exists();
+    let facts = Facts::read(Path::new("/"), setting);
+    match decide(&step.conditions, &facts, exists) {
+        Verdict::Holds => {}
+        Verdict::Fails { key, reason } => {
+            let told = format!("does not hold, {reason}; the step is passed over");
+            return Some((key, Ok(told)));
+        }
+        Verdict::Unknown { key, reason } => {
+            let error = anyhow!("the step is passed over, since this cannot be decided: {reason}");
+            return Some((key, Err(error)));
+        }
     }
-    let Some(condition) = &step.condition else {
-        return Ok(true);
-    };
+    match holds(step.condition.as_deref()?, host) {
+        Ok(true) => None,
+        Ok(false) => {
+            let told = "does not hold; the step is passed over";
+            Some(("if", Ok(told.to_owned())))
+        }
+        Err(error) => Some(("if", Err(error))),
+    }
+}
+
+fn holds(condition: &str, host: &mut impl Host) -> Result<bool> {
     match shell(condition, host) {
         Ok(_) => Ok(true),
         Err(error) => match error.downcast_ref::<CommandFailed>() {
@@ -154,7 +187,7 @@ fn shell(text: &str, host: &mut impl Host) -> Result<String> {
     Ok(format!("{}{}", output.stdout, output.stderr))
 }
 
-fn set_hostname(name: &str) -> Result<String> {
+fn set_hostname(name: &str, setting: Setting) -> Result<String> {
     ensure!(
         !name.contains("{{"),
         "templates in host names are not carried out by this version"
@@ -165,17 +198,11 @@ fn set_hostname(name: &str) -> Result<String> {
         0o644,
     )?;
     // In the initramfs systemd reads the file later; in the running system nobody would before the next boot.
-    if !in_initramfs() {
+    if setting == Setting::Running {
         files::write_in_place(Path::new("/proc/sys/kernel/hostname"), name.as_bytes())
             .context("setting the name of the running system")?;
     }
     Ok(String::new())
-}
-
-/// systemd's own test: this file exists in every initramfs, and not in the system; `/` may be its root already, so
-/// pid 1 is asked.
-fn in_initramfs() -> bool {
-    Path::new("/proc/1/root/etc/initrd-release").exists()
 }
 
 #[cfg(test)]

@@ -143,3 +143,80 @@ fn a_user_that_is_refused_is_named_whether_the_reader_or_the_step_refuses_it() {
         );
     }
 }
+
+#[test]
+fn a_step_whose_condition_does_not_hold_runs_nothing_and_says_which_and_why() {
+    let tree = crate::testing::Tree::new();
+    tree.file("there", b"");
+    let at = |name: &str| tree.at(name).to_str().unwrap().to_owned();
+    tree.file(
+        "oem/90.yaml",
+        format!(
+            concat!(
+                "stages:\n  boot:\n",
+                "    - {{name: arch, only_arch: '^none$', commands: [\"touch {0}\"]}}\n",
+                "    - {{name: gone, if_files: {{all: [{1}]}}, commands: [\"touch {0}\"]}}\n",
+                "    - {{name: both, if_files: {{any: [{2}]}}, if: 'false', commands: [\"touch {0}\"]}}\n",
+                "    - {{name: runs, if_files: {{any: [{2}]}}, if: 'true', commands: ['echo ran']}}\n",
+            ),
+            at("ran"),
+            at("gone"),
+            at("there"),
+        )
+        .as_bytes(),
+    );
+    let report = crate::stage::run("boot", Path::new("/"), &[tree.at("oem")], &mut Linux);
+    let told: Vec<(&str, &str, &str)> = report
+        .outcomes
+        .iter()
+        .map(|outcome| {
+            let first = outcome.output.split([',', ';', '\n']).next().unwrap();
+            (outcome.step.as_str(), outcome.field.as_str(), first)
+        })
+        .collect();
+    let no = "does not hold";
+    let expected = [
+        ("arch", "only_arch", no),
+        ("gone", "if_files", no),
+        ("both", "if", no),
+        ("runs", "commands", "ran"),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(report.failures().count(), 0);
+    assert!(!tree.at("ran").exists());
+}
+
+#[test]
+fn steps_of_all_files_run_in_the_order_that_after_asks_for() {
+    let tree = crate::testing::Tree::new();
+    tree.file(
+        "oem/10.yaml",
+        b"stages: {boot: [{name: a, after: [{name: second.c}], commands: [x]}, {name: b, commands: [x]}]}",
+    );
+    tree.file(
+        "oem/20.yaml",
+        b"name: second\nstages: {boot: [{name: c, commands: [x]}, {name: d, after: [{name: gone.x}], commands: [x]}]}",
+    );
+    let mut host = host::Recorder::default();
+    let report = crate::stage::run("boot", Path::new("/"), &[tree.at("oem")], &mut host);
+    let told: Vec<String> = report
+        .outcomes
+        .iter()
+        .map(|outcome| format!("{} {}", outcome.step, outcome.field))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "d after",
+            "b commands",
+            "c commands",
+            "a commands",
+            "d commands"
+        ]
+    );
+    let failed: Vec<_> = report
+        .failures()
+        .map(|failed| failed.error.as_deref())
+        .collect();
+    assert_eq!(failed, [Some("no step of this stage is called gone.x")]);
+}

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::schema::SERVICE_MANAGERS;
 use crate::finding::{Findings, Rule};
 use crate::key_path::KeyPath;
-use crate::pattern;
+use crate::pattern::Expression;
 use crate::place::check_path;
 use crate::tree::Node;
 
@@ -13,14 +13,14 @@ use crate::tree::Node;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Conditions {
     /// `node`: an expression for the name of the host.
-    pub node: Option<String>,
-    /// `only_os`: an expression for `ID` of `os-release`.
-    pub only_os: Option<String>,
+    pub node: Option<Expression>,
+    /// `only_os`: an expression for `PRETTY_NAME` or `ID` of `os-release`; one of them is enough.
+    pub only_os: Option<Expression>,
     /// `only_os_version`: an expression for `VERSION_ID` of `os-release`.
-    pub only_os_version: Option<String>,
+    pub only_os_version: Option<Expression>,
     /// `only_arch`: an expression for the architecture, in Go's words (`amd64`, `arm64`).
-    pub only_arch: Option<String>,
-    /// `only_service_manager`: `systemd` or `openrc`.
+    pub only_arch: Option<Expression>,
+    /// `only_service_manager`: `systemd` or `openrc`, in any case.
     pub only_service_manager: Option<String>,
     /// `if_files.any`: one of these paths exists.
     pub if_any_file: Vec<String>,
@@ -34,11 +34,13 @@ pub struct Conditions {
 pub(super) fn read(step: &Node, path: &KeyPath<'_>, findings: &mut Findings) -> Conditions {
     let mut expression = |key: &str| {
         let text = step.text_at(key)?;
-        if let (Err(reason), Some(node)) = (pattern::compile(&text), step.at(&[key])) {
-            let advice = "write an RE2 expression such as `ubuntu.*`";
-            findings.error(Rule::Value, node.position, path.key(key), reason, advice);
-        }
-        Some(text)
+        let node = step.at(&[key])?;
+        Expression::new(&text)
+            .map_err(|reason| {
+                let advice = "write an RE2 expression such as `ubuntu.*`";
+                findings.error(Rule::Value, node.position, path.key(key), reason, advice);
+            })
+            .ok()
     };
     let conditions = Conditions {
         node: expression("node"),
@@ -51,9 +53,10 @@ pub(super) fn read(step: &Node, path: &KeyPath<'_>, findings: &mut Findings) -> 
     if let (Some(manager), Some(node)) = (
         &conditions.only_service_manager,
         step.at(&["only_service_manager"]),
-    ) && !SERVICE_MANAGERS.contains(&manager.as_str())
+    ) && !SERVICE_MANAGERS.contains(&manager.to_ascii_lowercase().as_str())
     {
-        let (reason, advice) = ("there is no such service manager", "write `systemd`");
+        let reason = "there is no such service manager; the step never runs";
+        let advice = "write `systemd`";
         let path = path.key("only_service_manager");
         findings.warning(Rule::Value, node.position, path, reason, advice);
     }

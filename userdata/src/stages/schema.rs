@@ -108,10 +108,10 @@ pub(crate) static STEP: Schema = tolerant(&[
             "Entries that `passwd`, `group` and `shadow` must not have.",
         ),
         field("hostname", Shape::Text, "Name of the host."),
-        not_carried_out(
+        field(
             "sysctl",
             Shape::Scalars,
-            "Parameters of the kernel, by name.",
+            "Parameters of the kernel, by name; set at once and for the rest of this boot.",
         ),
         field("users", Shape::Named(&USER), "Users, by name."),
         field(
@@ -119,7 +119,11 @@ pub(crate) static STEP: Schema = tolerant(&[
             Shape::NamedTexts,
             "SSH keys, by user; `github:name`, `gitlab:name` and URLs are fetched.",
         ),
-        not_carried_out("modules", Shape::Texts, "Kernel modules to be loaded."),
+        field(
+            "modules",
+            Shape::Texts,
+            "Kernel modules to be loaded, each with its parameters, if any: `nbd max_part=8`.",
+        ),
         not_carried_out(
             "timesyncd",
             Shape::Scalars,
@@ -150,7 +154,7 @@ pub(crate) static STEP: Schema = tolerant(&[
         refused("package_pins", PACKAGES, "Versions of packages."),
         refused("packages", PACKAGES, "Packages to be installed."),
         refused("unpack_images", IMAGES, "Container images to be unpacked."),
-        not_carried_out(
+        field(
             "after",
             Shape::Objects(&AFTER),
             "Steps that come before this one.",
@@ -161,30 +165,30 @@ pub(crate) static STEP: Schema = tolerant(&[
 const PACKAGES: &str = "put the packages into the provider image; its root is read-only";
 const IMAGES: &str = "put the content into the provider image or a content bundle";
 
-/// Conditions that this version cannot decide: a step with one of them does not run.
-pub(crate) const CONDITIONS: &[Field] = &[
-    not_carried_out("node", Shape::Text, "Expression for the name of the host."),
-    not_carried_out(
+/// What must hold for a step beside its `if`.
+const CONDITIONS: &[Field] = &[
+    field("node", Shape::Text, "Expression for the name of the host."),
+    field(
         "only_os",
         Shape::Text,
-        "Expression for `ID` of `os-release`.",
+        "Expression for `PRETTY_NAME` or `ID` of `os-release`.",
     ),
-    not_carried_out(
+    field(
         "only_os_version",
         Shape::Text,
         "Expression for `VERSION_ID` of `os-release`.",
     ),
-    not_carried_out(
+    field(
         "only_arch",
         Shape::Text,
         "Expression for the architecture, such as `amd64`.",
     ),
-    not_carried_out(
+    field(
         "only_service_manager",
         Shape::Choice(SERVICE_MANAGERS),
-        "The service manager that must run.",
+        "The service manager that the system must have.",
     ),
-    not_carried_out(
+    field(
         "if_files",
         Shape::Object(&IF_FILES),
         "Files that must be there or not.",
@@ -308,7 +312,11 @@ static ADD_PARTITION: Schema = tolerant(&[&[
     ),
 ]]);
 
-static AFTER: Schema = tolerant(&[&[field("name", Shape::Text, "The step, as `<file>.<step>`.")]]);
+static AFTER: Schema = tolerant(&[&[field(
+    "name",
+    Shape::Text,
+    "The step, as `<file>.<step>`; the file may go by its `name`.",
+)]]);
 
 static FILE: Schema = tolerant(&[&[
     field("path", Shape::Text, "Where it is written."),

@@ -198,21 +198,34 @@ fn read_settings(
     node.map(Node::scalars).unwrap_or_default()
 }
 
-/// Reads `modules`: names that `modprobe` takes for names.
+/// Reads `modules`: a name that `modprobe` takes for one, and `parameter=value` behind it.
 pub(super) fn read_modules(
     node: Option<&Node>,
     step: &KeyPath<'_>,
     findings: &mut Findings,
 ) -> Vec<String> {
     let path = step.key("modules");
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     for (index, item) in node.map(Node::items).unwrap_or_default().iter().enumerate() {
-        let text = item.as_text().unwrap_or_default();
-        if text.is_empty() || text.starts_with(['-', '.']) || !text.chars().all(allowed) {
-            let reason = "this cannot be the name of a kernel module";
-            let advice = "write the name alone, as `modprobe` takes it";
+        if !is_module(item.as_text().unwrap_or_default()) {
+            let reason = "this cannot be a kernel module with its parameters";
+            let advice = "write the name, and behind it `parameter=value`, as `modprobe` takes it";
             findings.error(Rule::Name, item.position, path.item(index), reason, advice);
         }
     }
     node.map(Node::texts).unwrap_or_default()
+}
+
+fn is_module(text: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    let mut words = text.split(' ');
+    let name = words.next().unwrap_or_default();
+    let is_parameter = |word: &str| {
+        let name = word.split_once('=').map(|(name, _)| name);
+        name.is_some_and(|name| !name.is_empty() && name.chars().all(allowed))
+    };
+    !name.is_empty()
+        && !name.starts_with(['-', '.'])
+        && name.chars().all(allowed)
+        && !text.contains(char::is_control)
+        && words.all(is_parameter)
 }
