@@ -29,6 +29,20 @@ struct DirectKernel {
     arguments: String,
 }
 
+/// The network adapter of a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nic {
+    /// virtio-net.
+    Virtio,
+    /// VMXNET3, the paravirtual adapter of vSphere.
+    Vmxnet3,
+}
+
+/// Place of the network adapter on the first PCI bus.
+const NIC_SLOT: u8 = 0x10;
+/// The name that Linux gives a port in that place.
+pub const NIC_NAME: &str = "enp0s16";
+
 /// Describes a machine; [`Builder::start`] switches it on.
 ///
 /// Without further words: BIOS, 2 processors, 1024 MiB of memory, no disk, user network in which this host is
@@ -42,6 +56,7 @@ pub struct Builder {
     uuid: Uuid,
     media: Vec<Medium>,
     kernel: Option<DirectKernel>,
+    nic: Nic,
     login: Option<Login>,
     end_at_reboot: bool,
     limit: Duration,
@@ -56,6 +71,7 @@ impl Builder {
             uuid: Uuid::new_v4(),
             media: Vec::new(),
             kernel: None,
+            nic: Nic::Virtio,
             login: None,
             end_at_reboot: false,
             limit: Duration::from_mins(10),
@@ -90,6 +106,18 @@ impl Builder {
     /// Adds a CD drive with an ISO in it.
     pub fn cdrom(mut self, iso: impl Into<PathBuf>) -> Self {
         self.media.push(Medium::Cdrom(iso.into()));
+        self
+    }
+
+    /// Adds a CD drive on SCSI, for a machine that has nothing else.
+    pub fn scsi_cdrom(mut self, iso: impl Into<PathBuf>) -> Self {
+        self.media.push(Medium::ScsiCdrom(iso.into()));
+        self
+    }
+
+    /// Another network adapter.
+    pub fn nic(mut self, nic: Nic) -> Self {
+        self.nic = nic;
         self
     }
 
@@ -191,7 +219,14 @@ impl Builder {
             "netdev",
             "user,id=net,hostfwd=tcp:127.0.0.1:0-:22".to_owned(),
         );
-        add("device", "virtio-net-pci,netdev=net,romfile=".to_owned());
+        let nic = match self.nic {
+            Nic::Virtio => "virtio-net-pci",
+            Nic::Vmxnet3 => "vmxnet3",
+        };
+        add(
+            "device",
+            format!("{nic},netdev=net,romfile=,addr={NIC_SLOT:#x}"),
+        );
         if let Some(DirectKernel {
             kernel,
             initrd,

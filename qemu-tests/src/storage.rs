@@ -16,6 +16,8 @@ pub enum Bus {
     Ahci,
     /// virtio-scsi, `/dev/sda`.
     Scsi,
+    /// The paravirtual SCSI adapter of vSphere, `/dev/sda`.
+    PvScsi,
     /// A USB stick or drive behind xHCI, `/dev/sda`.
     Usb,
 }
@@ -115,6 +117,12 @@ impl Disk {
                     "scsi-hd,bus=scsi{index}.0,{common},{sizes},serial=LF{index:04}"
                 ));
             }
+            Bus::PvScsi => {
+                device(format!("pvscsi,id=scsi{index}"));
+                device(format!(
+                    "scsi-hd,bus=scsi{index}.0,{common},{sizes},serial=LF{index:04}"
+                ));
+            }
             Bus::Usb => {
                 device(format!("qemu-xhci,id=usb{index}"));
                 device(format!(
@@ -131,25 +139,42 @@ impl Disk {
 pub(crate) enum Medium {
     Disk(Disk),
     Cdrom(PathBuf),
+    /// A CD drive on virtio-scsi, for machines without IDE and SATA.
+    ScsiCdrom(PathBuf),
 }
 
 impl Medium {
     pub(crate) fn arguments(&self, index: usize) -> Vec<String> {
         match self {
             Self::Disk(disk) => disk.arguments(index),
-            Self::Cdrom(path) => vec![
-                "-drive".to_owned(),
-                format!(
-                    "if=none,id=disk{index},file={},format=raw,media=cdrom,readonly=on",
-                    escaped(path)
-                ),
-                "-device".to_owned(),
-                format!("ich9-ahci,id=ahci{index}"),
-                "-device".to_owned(),
-                format!("ide-cd,bus=ahci{index}.0,drive=disk{index},bootindex={index}"),
-            ],
+            Self::Cdrom(path) => cdrom(
+                path,
+                index,
+                &format!("ich9-ahci,id=ahci{index}"),
+                &format!("ide-cd,bus=ahci{index}.0"),
+            ),
+            Self::ScsiCdrom(path) => cdrom(
+                path,
+                index,
+                &format!("virtio-scsi-pci,id=scsi{index}"),
+                &format!("scsi-cd,bus=scsi{index}.0"),
+            ),
         }
     }
+}
+
+fn cdrom(path: &Path, index: usize, controller: &str, drive: &str) -> Vec<String> {
+    vec![
+        "-drive".to_owned(),
+        format!(
+            "if=none,id=disk{index},file={},format=raw,media=cdrom,readonly=on",
+            escaped(path)
+        ),
+        "-device".to_owned(),
+        controller.to_owned(),
+        "-device".to_owned(),
+        format!("{drive},drive=disk{index},bootindex={index}"),
+    ]
 }
 
 /// A path as the value of a QEMU option, where a comma is written twice.

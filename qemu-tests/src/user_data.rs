@@ -52,6 +52,8 @@ pub struct UserData {
     pub ssh_key: Option<String>,
     /// Clear-text password of the user `kairos`.
     pub password: String,
+    /// Further steps of `stages.initramfs`, as text that begins in the first column.
+    pub more_steps: String,
 }
 
 impl UserData {
@@ -67,6 +69,7 @@ impl UserData {
             ending: Ending::Reboot,
             ssh_key: None,
             password: password.to_owned(),
+            more_steps: String::new(),
         }
     }
 }
@@ -132,7 +135,9 @@ impl fmt::Display for UserData {
             "          owner: 0\n          group: 0\n          content: {content}"
         )?;
         let (path, content) = STAGE_COMMAND_FILE;
-        writeln!(f, "      commands:\n        - echo {content} > {path}")
+        writeln!(f, "      commands:\n        - echo {content} > {path}")?;
+        let mut lines = self.more_steps.lines();
+        lines.try_for_each(|line| writeln!(f, "    {line}"))
     }
 }
 

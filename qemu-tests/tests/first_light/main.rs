@@ -8,7 +8,9 @@
 )]
 
 mod lab;
+mod machines;
 mod refusals;
+mod stages;
 
 use std::fs;
 
@@ -153,7 +155,7 @@ fn secure_boot_and_a_usb_stick_make_a_host_that_pairs_by_its_token_after_power_o
     let mut lab = Lab::new("first-light-secure");
     lab.user_data.token = Some(lab::TOKEN.to_owned());
     lab.user_data.ending = Ending::PowerOff;
-    let disk = lab.disk(16);
+    let disk = lab.disk(16).on(Bus::Ahci);
     let machine = lab
         .machine()
         .firmware(Firmware::UefiSecureBoot)
@@ -191,12 +193,12 @@ fn without_reboot_and_poweroff_the_machine_stays_and_says_that_it_is_done() {
     let mut lab = Lab::new("first-light-stay");
     lab.user_data.ending = Ending::Stay;
     lab.user_data.token = Some(lab::TOKEN.to_owned());
-    let disk = lab.disk(16).on(Bus::Nvme);
+    let disk = lab.disk(16).on(Bus::Nvme).with_sector_size(4096);
     let mut vm = lab
         .machine()
         .firmware(Firmware::Uefi)
         .disk(disk)
-        .cdrom(lab.iso())
+        .usb_stick(lab.iso())
         .start()
         .unwrap();
     let resets = vm.resets();

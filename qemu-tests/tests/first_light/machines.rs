@@ -1,0 +1,39 @@
+//! Machines of other kinds, each from its medium to the registration screen: `just machines`.
+//!
+//! `main.rs` has BIOS with virtio, Secure Boot with AHCI, and `NVMe` with 4096-byte sectors from a USB stick.
+
+use qemu_tests::machine::Nic;
+use qemu_tests::{Bus, Firmware};
+
+use crate::lab::{Lab, wait_installed, wait_screen};
+
+#[test]
+fn a_vsphere_like_machine_with_pvscsi_and_vmxnet3_gets_to_the_screen_under_uefi() {
+    let lab = Lab::new("machine-vsphere");
+    let mut vm = lab
+        .machine()
+        .firmware(Firmware::Uefi)
+        .nic(Nic::Vmxnet3)
+        .disk(lab.disk(16).on(Bus::PvScsi))
+        .cdrom(lab.iso())
+        .start()
+        .unwrap();
+    wait_installed(&mut vm, "reboot");
+    let screen = wait_screen(&mut vm);
+    assert_eq!(screen.text("edge_host_id"), lab.edge_host_id());
+}
+
+#[test]
+fn a_generation_2_machine_with_nothing_but_scsi_gets_to_the_screen_under_secure_boot() {
+    let lab = Lab::new("machine-generation-2");
+    let mut vm = lab
+        .machine()
+        .firmware(Firmware::UefiSecureBoot)
+        .disk(lab.disk(16).on(Bus::Scsi))
+        .scsi_cdrom(lab.iso())
+        .start()
+        .unwrap();
+    wait_installed(&mut vm, "reboot");
+    let screen = wait_screen(&mut vm);
+    assert_eq!(screen.text("edge_host_id"), lab.edge_host_id());
+}
