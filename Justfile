@@ -42,6 +42,10 @@ unit:
 vm: payload
     cargo nextest run --locked --workspace --profile vm
 
+# further kinds of machines, beyond those of `vm`
+machines: payload
+    cargo nextest run --locked --workspace --profile machines
+
 # licences, bans, sources and advisories of every crate we stand on (needs the advisory database)
 deny:
     command -v cargo-deny >/dev/null || (cd / && cargo install --quiet --locked cargo-deny)

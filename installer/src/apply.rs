@@ -236,9 +236,11 @@ impl<H: Host> Run<'_, H> {
             }
             other => {
                 let (kind, uuid) = (other.to_string(), uuid.to_string());
+                // No discard: through a loop device over a disk it arrives as "write zeros", which some SCSI disks
+                // carry out sector by sector, over the whole partition.
                 let argv = Argv::new("mke2fs")
                     .args(["-q", "-F", "-t", &kind, "-b", "4096", "-m", "0"])
-                    .args(["-O", EXT_FEATURES, "-U", &uuid]);
+                    .args(["-O", EXT_FEATURES, "-U", &uuid, "-E", "nodiscard"]);
                 label.map_or(argv.clone(), |label| argv.args(["-L", label]))
             }
         };
