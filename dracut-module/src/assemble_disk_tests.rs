@@ -156,6 +156,7 @@ fn make_provider_root(work: &Tree) {
     work.file("root/etc/group", b"root:x:0:\nshadow:x:42:\nsudo:x:27:\n");
     work.file("root/etc/shadow", b"root:*:19000:0:99999:7:::\n");
     work.file("root/etc/ssh/sshd_config", b"# from the image\n");
+    work.file("root/etc/os-release", b"PRETTY_NAME=\"Tiny 1\"\nID=tiny\n");
     work.file("root/etc/skel/.profile", b"# skel\n");
     for (folder, mode) in [("root/etc", 0o751), ("root/root", 0o700)] {
         fs::set_permissions(work.at(folder), fs::Permissions::from_mode(mode)).unwrap();
@@ -188,6 +189,21 @@ stages:
         - path: /etc/note
           permissions: 0600
           content: written
+    - name: elsewhere
+      only_os: Fedora
+      files:
+        - path: /etc/elsewhere
+    - name: set up
+      only_os: ^Tiny 1$
+      if_files: {all: [/etc/note], none: [/etc/elsewhere]}
+      ensure_entities:
+        - entity: '{kind: group, group_name: shop, gid: 700, users: kairos}'
+      hostname: shop-{{ trunc 4 .MachineID }}
+      sysctl:
+        vm.swappiness: 1
+      systemctl:
+        overrides:
+          - {service: kubelet, content: '[Service]'}
 ",
     );
 }
@@ -298,6 +314,16 @@ fn root_a_stage_runs_inside_the_new_root_past_a_broken_file_and_a_failing_step()
         disk.read("home/kairos/.ssh/authorized_keys"),
         "ssh-ed25519 AAAA kairos\n"
     );
+    assert!(!disk.root("etc/elsewhere").exists());
+    assert!(disk.read("etc/group").contains("shop:x:700:kairos"));
+    let name = format!("shop-{}\n", &disk.read("etc/machine-id")[..4]);
+    assert_eq!(disk.read("etc/hostname"), name);
+    assert!(disk.read("etc/hosts").contains(name.trim()));
+    // The kernel that runs is not that of this disk, and neither is its /run.
+    let kept = disk.read("etc/sysctl.d/zz-landfall.conf");
+    assert_eq!(kept, "vm.swappiness = 1\n");
+    let drop_in = disk.read("etc/systemd/system/kubelet.service.d/override-yip.conf");
+    assert_eq!(drop_in, "[Service]");
     let shadow = fs::metadata(disk.root("etc/shadow")).unwrap();
     assert_eq!((shadow.mode() & 0o7777, shadow.gid()), (0o640, 42));
     assert!(Path::new("/etc/passwd").exists() && !Path::new("/etc/note").exists());

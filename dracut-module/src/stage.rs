@@ -8,13 +8,16 @@ mod accounts;
 mod chroot;
 mod conditions;
 mod devices;
+mod entities;
 mod facts;
 mod files;
+mod host_name;
 mod ids;
 mod kernel;
 mod keys;
 mod order;
 mod outcome;
+mod services;
 mod source;
 mod steps;
 mod users;
@@ -23,10 +26,12 @@ use std::path::{Path, PathBuf};
 
 use host::Host;
 
+use facts::Setting;
 use order::Placed;
 
 pub use accounts::{Account, Accounts, User};
 pub use devices::await_devices;
+pub use host_name::write_host_name;
 pub use ids::Ids;
 pub use outcome::{StageReport, StepOutcome, record};
 pub use steps::TIME_LIMIT;
@@ -47,6 +52,7 @@ pub fn default_sources() -> Vec<PathBuf> {
 /// [`StageReport::failures`].
 pub fn run(name: &str, root: &Path, sources: &[PathBuf], host: &mut impl Host) -> StageReport {
     let mut report = StageReport::new(name);
+    let setting = Setting::of(root);
     let result = chroot::within(root, host, |host| {
         for pass in [
             format!("{name}.before"),
@@ -55,7 +61,7 @@ pub fn run(name: &str, root: &Path, sources: &[PathBuf], host: &mut impl Host) -
         ] {
             // Read again in every pass: a step may have written a file for the next.
             let files = source::read(sources, &mut report);
-            carry_out_pass(&pass, &files, host, &mut report);
+            carry_out_pass(&pass, &files, setting, host, &mut report);
         }
     });
     if let Err(error) = result {
@@ -68,6 +74,7 @@ pub fn run(name: &str, root: &Path, sources: &[PathBuf], host: &mut impl Host) -
 fn carry_out_pass(
     pass: &str,
     files: &[source::StageFile],
+    setting: Setting,
     host: &mut impl Host,
     report: &mut StageReport,
 ) {
@@ -97,6 +104,6 @@ fn carry_out_pass(
     }
     for at in order {
         let Placed { file, step, .. } = steps[at];
-        steps::carry_out(pass, file, step, host, report);
+        steps::carry_out(pass, file, step, setting, host, report);
     }
 }

@@ -3,11 +3,9 @@
 //! `stylus.site.hostName`, else `stylus.site.name`, else the edge host ID: what Palette uses as the name of the
 //! Kubernetes node (`docs` of the user-data keys). A `hostname` step of the stage `initramfs` comes later and wins.
 
-use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
-use host::files::write_synced;
+use anyhow::Result;
 use userdata::{HostId, UserData};
 
 /// Longest label of a host name (RFC 1123, section 2.1, by RFC 1035).
@@ -18,15 +16,7 @@ pub fn set(root: &Path, user_data: Option<&UserData>, edge_host_id: Option<&str>
     let Some(name) = decide(user_data, edge_host_id) else {
         return Ok(());
     };
-    write_synced(
-        &root.join("etc/hostname"),
-        format!("{name}\n").as_bytes(),
-        0o644,
-    )?;
-    let hosts = root.join("etc/hosts");
-    let text = fs::read_to_string(&hosts).unwrap_or_default();
-    write_synced(&hosts, with_host(&text, &name).as_bytes(), 0o644)
-        .context("naming the host in /etc/hosts")
+    sysroot::stage::write_host_name(root, &name)
 }
 
 /// The first of the wishes that is a host name.
@@ -62,17 +52,6 @@ fn is_host_name(name: &str) -> bool {
         })
 }
 
-/// The text of `/etc/hosts` in which 127.0.1.1 is this host, as Debian does it, so that `sudo` finds it without DNS.
-fn with_host(text: &str, name: &str) -> String {
-    let others = text
-        .lines()
-        .filter(|line| line.split_whitespace().next() != Some("127.0.1.1"));
-    let mut lines: Vec<&str> = others.collect();
-    let own = format!("127.0.1.1 {name}");
-    lines.push(&own);
-    lines.join("\n") + "\n"
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,12 +74,5 @@ mod tests {
         assert_eq!(named("    name: edge_x\n").as_deref(), Some("edge-00ff"));
         assert_eq!(named("").as_deref(), Some("edge-00ff"));
         assert_eq!(decide(None, None), None);
-    }
-
-    #[test]
-    fn the_host_stands_in_the_hosts_file_once() {
-        let text = with_host("127.0.0.1 localhost\n127.0.1.1 old\n", "new");
-        assert_eq!(text, "127.0.0.1 localhost\n127.0.1.1 new\n");
-        assert_eq!(with_host(&text, "new"), text);
     }
 }

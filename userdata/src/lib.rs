@@ -43,8 +43,8 @@ pub use reference::{json_schema, reference_markdown};
 pub use render::render;
 pub use secret::{MASK, Secret};
 pub use stages::{
-    AddPartition, Conditions, Datasource, Directory, Dns, Download, Encoding, Entity, File, Layout,
-    LayoutDevice, Override, Stages, Step, Systemctl, User, is_hashed,
+    AddPartition, Conditions, Datasource, Directory, Dns, Download, Encoding, Entity, File,
+    HostName, Layout, LayoutDevice, NameValues, Override, Stages, Step, Systemctl, User, is_hashed,
 };
 pub use starting::{Profile, starting_document};
 pub use stylus::{

@@ -4,7 +4,9 @@ mod account_schema;
 mod accounts;
 mod cloud_init;
 mod conditions;
+mod entities;
 mod files;
+mod host_name;
 mod layout;
 mod schema;
 mod sources;
@@ -16,9 +18,11 @@ use serde::Serialize;
 
 pub use accounts::{User, is_hashed};
 pub use conditions::Conditions;
+pub use entities::Entity;
 pub use files::{Directory, Encoding, File};
+pub use host_name::{HostName, NameValues};
 pub use layout::{AddPartition, Layout, LayoutDevice};
-pub use sources::{Datasource, Dns, Download, Entity};
+pub use sources::{Datasource, Dns, Download};
 pub use system::{Override, Systemctl};
 
 pub(crate) use account_schema::{LISTED_USER, SITE_USER};
@@ -29,7 +33,7 @@ pub(crate) use schema::{NAMES, STEP, is_stage};
 use crate::finding::{Findings, Position, Rule};
 use crate::hint::did_you_mean;
 use crate::key_path::KeyPath;
-use crate::place::{check_path, is_account_name, is_host_name, path_fault};
+use crate::place::{check_path, is_account_name, path_fault};
 use crate::schema::{Schema, check_object};
 use crate::tree::{Node, Value};
 
@@ -96,7 +100,7 @@ pub struct Step {
     /// `delete_entities`.
     pub delete_entities: Vec<Entity>,
     /// `hostname`.
-    pub hostname: Option<String>,
+    pub hostname: Option<HostName>,
     /// `sysctl`: parameter -> value, as written.
     pub sysctl: BTreeMap<String, String>,
     /// `users`, sorted by name.
@@ -225,40 +229,26 @@ fn read_step(node: &Node, path: &KeyPath<'_>, findings: &mut Findings) -> Option
         after: read_after(of("after")),
         dns: sources::read_dns(of("dns"), path, findings),
         downloads: sources::read_downloads(of("downloads"), path, findings),
-        ensure_entities: read_entities("ensure_entities", node, path, findings),
+        ensure_entities: entities::read("ensure_entities", node, path, findings),
         directories: files::read_directories(of("directories"), path, findings),
         files: files::read_files(of("files"), path, findings),
         commands: node.texts_at("commands"),
-        delete_entities: read_entities("delete_entities", node, path, findings),
-        hostname: read_hostname(of("hostname"), path, findings),
+        delete_entities: entities::read("delete_entities", node, path, findings),
+        hostname: host_name::read(of("hostname"), path, findings),
         sysctl: system::read_sysctl(of("sysctl"), path, findings),
         users: read_users(of("users"), path, findings),
         authorized_keys: read_authorized_keys(of("authorized_keys"), path, findings),
         modules: system::read_modules(of("modules"), path, findings),
-        timesyncd: system::read_words(of("timesyncd"), path, "timesyncd", findings),
+        timesyncd: system::read_timesyncd(of("timesyncd"), path, findings),
         systemctl: system::read_systemctl(of("systemctl"), path, findings),
         environment: system::read_environment(of("environment"), path, findings),
         environment_file: read_environment_file(of("environment_file"), path, findings),
-        systemd_firstboot: system::read_words(
-            of("systemd_firstboot"),
-            path,
-            "systemd_firstboot",
-            findings,
-        ),
+        systemd_firstboot: system::read_firstboot(of("systemd_firstboot"), path, findings),
         datasource: sources::read_datasource(of("datasource"), path, findings),
         layout: layout::read(of("layout"), path, findings),
         not_carried_out: not_carried_out(node, &STEP),
     };
     (findings.errors() == errors).then_some(step)
-}
-
-fn read_entities(
-    key: &str,
-    step: &Node,
-    path: &KeyPath<'_>,
-    findings: &mut Findings,
-) -> Vec<Entity> {
-    sources::read_entities(step.at(&[key]), path, key, findings)
 }
 
 fn read_users(node: Option<&Node>, path: &KeyPath<'_>, findings: &mut Findings) -> Vec<User> {
@@ -281,28 +271,6 @@ fn not_carried_out(node: &Node, schema: &Schema) -> Vec<String> {
         .map(|entry| entry.key.clone())
         .filter(|key| idle(key))
         .collect()
-}
-
-/// A host name may be a template such as `node-{{ trunc 4 .MachineID }}`; then only its line breaks are looked at.
-fn read_hostname(
-    node: Option<&Node>,
-    path: &KeyPath<'_>,
-    findings: &mut Findings,
-) -> Option<String> {
-    let node = node?;
-    let text = node.as_text()?;
-    if is_host_name(text) || (text.contains("{{") && !text.contains(char::is_control)) {
-        return Some(text.to_owned());
-    }
-    let advice = "use letters, digits and dashes, at most 63 between dots";
-    findings.error(
-        Rule::Name,
-        node.position,
-        path.key("hostname"),
-        "this is not a host name",
-        advice,
-    );
-    None
 }
 
 fn read_authorized_keys(

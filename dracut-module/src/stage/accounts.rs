@@ -47,6 +47,8 @@ pub struct User {
     pub uid: Option<u32>,
     /// Primary group; one with the user's name by default.
     pub primary_group: Option<String>,
+    /// Primary group by its id, which no group needs to have; it goes before the name.
+    pub gid: Option<u32>,
     /// Further groups; made if they are missing.
     pub groups: Vec<String>,
     /// A system user: a low uid.
@@ -139,12 +141,13 @@ impl Accounts {
             (None, None) => self.free_uid(user, &home, homes)?,
         };
         let gid = match (
+            user.gid,
             &user.primary_group,
             field(3).and_then(|gid| gid.parse().ok()),
         ) {
-            (Some(group), _) => self.ensure_group(group, None, user.system)?,
-            (None, Some(gid)) => gid,
-            (None, None) => self.ensure_group(name, Some(uid), user.system)?,
+            (Some(gid), _, _) | (None, None, Some(gid)) => gid,
+            (None, Some(group), _) => self.ensure_group(group, None, user.system)?,
+            (None, None, None) => self.ensure_group(name, Some(uid), user.system)?,
         };
         let line = format!("{name}:x:{uid}:{gid}:{gecos}:{home}:{shell}");
         put(&mut self.passwd, name, &line);
@@ -180,7 +183,7 @@ impl Accounts {
         lowest(FIRST_ID..END_ID, taken, &user.name)
     }
 
-    fn put_password(&mut self, user: &User) {
+    pub(super) fn put_password(&mut self, user: &User) {
         let present = find(&self.shadow, &user.name).map(str::to_owned);
         let mut fields: Vec<String> = match &present {
             Some(line) => line.split(':').map(str::to_owned).collect(),
@@ -240,7 +243,7 @@ impl Accounts {
         Ok(gid)
     }
 
-    fn add_member(&mut self, group: &str, user: &str) {
+    pub(super) fn add_member(&mut self, group: &str, user: &str) {
         for text in [&mut self.group, &mut self.gshadow] {
             let Some(line) = find(text, group) else {
                 continue;
@@ -312,13 +315,13 @@ fn lowest(
 }
 
 /// The line whose first field is `name`.
-fn find<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+pub(super) fn find<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines()
         .find(|line| line.split(':').next() == Some(name))
 }
 
 /// Replaces the line of `name` or adds one; everything else stays byte for byte.
-fn put(text: &mut String, name: &str, line: &str) {
+pub(super) fn put(text: &mut String, name: &str, line: &str) {
     let mut done = false;
     let mut next = String::with_capacity(text.len() + line.len() + 1);
     for old in text.lines() {
@@ -334,8 +337,16 @@ fn put(text: &mut String, name: &str, line: &str) {
     *text = next;
 }
 
+/// Removes the lines of `name`.
+pub(super) fn remove(text: &mut String, name: &str) {
+    let others = text
+        .lines()
+        .filter(|line| line.split(':').next() != Some(name));
+    *text = others.flat_map(|line| [line, "\n"]).collect();
+}
+
 /// The numbers in the third field.
-fn ids(text: &str) -> Vec<u32> {
+pub(super) fn ids(text: &str) -> Vec<u32> {
     text.lines()
         .filter_map(|line| line.split(':').nth(2)?.parse().ok())
         .collect()

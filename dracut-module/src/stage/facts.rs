@@ -34,21 +34,24 @@ pub(super) enum Setting {
 }
 
 impl Setting {
-    /// The setting of this process. pid 1 is asked, as systemd does: its root is not changed with ours.
-    pub(super) fn of_this_process() -> Self {
+    /// The setting of work that is done with `root` as `/`; to be asked before the root is changed.
+    ///
+    /// Somebody may have changed it before us, so pid 1 is asked too, as systemd does: its root is not changed with ours.
+    pub(super) fn of(root: &Path) -> Self {
         let id = |path: &str| fs::metadata(path).map(|found| (found.dev(), found.ino()));
-        // Who may not look is not root, and then nothing was changed.
-        let same_root = match (id("/"), id("/proc/1/root/")) {
-            (Ok(ours), Ok(first)) => ours == first,
-            _ => true,
+        let elsewhere = match (id("/"), id("/proc/1/root/")) {
+            (Ok(ours), Ok(first)) => ours != first,
+            _ => false,
         };
         // systemd's own test: the file exists in every initramfs, and in no system.
-        let initramfs = Path::new("/proc/1/root/etc/initrd-release").exists();
-        match (same_root, initramfs) {
-            (true, false) => Self::Running,
-            (true, true) => Self::Initramfs,
-            (false, true) => Self::Sysroot,
-            (false, false) => Self::Foreign,
+        let initramfs = ["/etc/initrd-release", "/proc/1/root/etc/initrd-release"]
+            .iter()
+            .any(|path| Path::new(path).exists());
+        match (root != Path::new("/") || elsewhere, initramfs) {
+            (false, false) => Self::Running,
+            (false, true) => Self::Initramfs,
+            (true, true) => Self::Sysroot,
+            (true, false) => Self::Foreign,
         }
     }
 

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Result, anyhow, bail};
 use host::{Argv, CommandFailed, Host};
 use userdata::Step;
 
 use super::conditions::{Verdict, decide};
 use super::facts::{Facts, Setting};
-use super::{StageReport, StepOutcome, files, kernel, keys, users};
+use super::{StageReport, StepOutcome, entities, files, host_name, kernel, keys, services, users};
 
 /// How long one command or condition may take. The boot waits for it; what takes longer belongs into a unit.
 pub const TIME_LIMIT: Duration = Duration::from_mins(10);
@@ -24,10 +24,10 @@ pub(super) fn carry_out(
     stage: &str,
     file: &Path,
     step: &Step,
+    setting: Setting,
     host: &mut impl Host,
     report: &mut StageReport,
 ) {
-    let setting = Setting::of_this_process();
     let name = name_of(step);
     let mut note = |field: &str, part: Part| {
         report.push(StepOutcome {
@@ -45,6 +45,10 @@ pub(super) fn carry_out(
     for key in &step.not_carried_out {
         note(key, Err(anyhow!("not carried out by this version")).into());
     }
+    let root = Path::new("/");
+    for entity in &step.ensure_entities {
+        note("ensure_entities", entities::ensure(root, entity).into());
+    }
     for directory in &step.directories {
         note("directories", files::make_directory(directory).into());
     }
@@ -54,11 +58,14 @@ pub(super) fn carry_out(
     for (text, number) in step.commands.iter().zip(1..) {
         note("commands", command(text, number, step.line, host));
     }
-    if let Some(hostname) = &step.hostname {
-        note("hostname", set_hostname(hostname, setting).into());
+    for entity in &step.delete_entities {
+        note("delete_entities", entities::delete(root, entity).into());
+    }
+    if let Some(name) = &step.hostname {
+        note("hostname", host_name::set(root, setting, name).into());
     }
     for (name, value) in &step.sysctl {
-        let set = kernel::set_parameter(Path::new("/"), setting, name, value);
+        let set = kernel::set_parameter(root, setting, name, value);
         note("sysctl", set.into());
     }
     for user in &step.users {
@@ -70,6 +77,15 @@ pub(super) fn carry_out(
     for module in &step.modules {
         note("modules", kernel::load_module(module, setting, host).into());
     }
+    if !step.timesyncd.is_empty() {
+        let set = services::set_timesyncd(root, setting, &step.timesyncd, host);
+        note("timesyncd", set.into());
+    }
+    if let Some(wanted) = &step.systemctl {
+        for outcome in services::set_units(root, setting, wanted, host) {
+            note("systemctl", outcome.into());
+        }
+    }
     if !step.environment.is_empty() {
         let file = step
             .environment_file
@@ -77,6 +93,10 @@ pub(super) fn carry_out(
             .unwrap_or("/etc/environment");
         let merged = files::merge_environment(Path::new(file), &step.environment);
         note("environment", merged.into());
+    }
+    if !step.systemd_firstboot.is_empty() {
+        let done = services::first_boot(setting, &step.systemd_firstboot, host);
+        note("systemd_firstboot", done.into());
     }
 }
 
@@ -185,24 +205,6 @@ fn shell(text: &str, host: &mut impl Host) -> Result<String> {
         .env("HOME", "/root");
     let output = host.run(&argv)?;
     Ok(format!("{}{}", output.stdout, output.stderr))
-}
-
-fn set_hostname(name: &str, setting: Setting) -> Result<String> {
-    ensure!(
-        !name.contains("{{"),
-        "templates in host names are not carried out by this version"
-    );
-    host::files::write_synced(
-        Path::new("/etc/hostname"),
-        format!("{name}\n").as_bytes(),
-        0o644,
-    )?;
-    // In the initramfs systemd reads the file later; in the running system nobody would before the next boot.
-    if setting == Setting::Running {
-        files::write_in_place(Path::new("/proc/sys/kernel/hostname"), name.as_bytes())
-            .context("setting the name of the running system")?;
-    }
-    Ok(String::new())
 }
 
 #[cfg(test)]

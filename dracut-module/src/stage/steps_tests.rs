@@ -6,7 +6,8 @@ use super::*;
 
 fn carried_out(step: &Step, host: &mut impl Host) -> StageReport {
     let mut report = StageReport::new("boot");
-    carry_out("boot", Path::new("/oem/90.yaml"), step, host, &mut report);
+    let file = Path::new("/oem/90.yaml");
+    carry_out("boot", file, step, Setting::Running, host, &mut report);
     report
 }
 

@@ -19,27 +19,37 @@ pub(super) fn ensure(wanted: &userdata::User) -> Result<String> {
 
 fn ensure_in(root: &Path, wanted: &userdata::User) -> Result<String> {
     let user = translate(wanted)?;
-    let mut accounts = read(root)?;
-    accounts.known = Ids::read(root);
-    let known = accounts.known.clone();
-    let account = accounts
-        .ensure_user(&user, &owners_of_homes(&root.join("home")))
-        .map_err(|reason| anyhow!(reason))?;
-    write(root, &accounts)?;
-    // A user who can enter now is worth more than the same id at the next boot: told last.
-    let remembered = if accounts.known == known {
-        Ok(())
-    } else {
-        accounts.known.write(root)
-    };
+    let (account, remembered) = change(root, |accounts, homes| accounts.ensure_user(&user, homes))?;
     if !wanted.no_create_home {
         make_home(root, &account)?;
     }
     if !wanted.ssh_authorized_keys.is_empty() {
         keys::add_to(root, &account, &wanted.ssh_authorized_keys)?;
     }
-    remembered.context("keeping the ids for the next boot")?;
+    // A user who can enter now is worth more than the same id at the next boot: told last.
+    remembered?;
     Ok(String::new())
+}
+
+/// Changes the account files of `root`; `work` gets them, and who owns which home. The second result tells whether
+/// the ids could be kept for the next boot; the files are written all the same.
+pub(super) fn change<T>(
+    root: &Path,
+    work: impl FnOnce(&mut Accounts, &BTreeMap<String, u32>) -> Result<T, String>,
+) -> Result<(T, Result<()>)> {
+    let mut accounts = read(root)?;
+    accounts.known = Ids::read(root);
+    let known = accounts.known.clone();
+    let homes = owners_of_homes(&root.join("home"));
+    let done = work(&mut accounts, &homes).map_err(|reason| anyhow!(reason))?;
+    write(root, &accounts)?;
+    let remembered = if accounts.known == known {
+        Ok(())
+    } else {
+        let written = accounts.known.write(root);
+        written.context("keeping the ids for the next boot")
+    };
+    Ok((done, remembered))
 }
 
 /// The account of a user that exists.
@@ -50,14 +60,8 @@ pub(super) fn account_of(root: &Path, name: &str) -> Result<Account> {
 }
 
 fn translate(wanted: &userdata::User) -> Result<User> {
-    let hash = match wanted.passwd.as_ref().map(userdata::Secret::reveal) {
-        None => None,
-        Some(passwd) if userdata::is_hashed(passwd) => Some(passwd.to_owned()),
-        Some(clear) => Some(
-            hash_password(clear, &mut system_random)
-                .with_context(|| format!("user {}", wanted.name))?,
-        ),
-    };
+    let hash = wanted.passwd.as_ref().map(hashed).transpose();
+    let hash = hash.with_context(|| format!("user {}", wanted.name))?;
     let primary_group = match (&wanted.primary_group, wanted.no_user_group) {
         (Some(group), _) => Some(group.clone()),
         (None, true) => Some("users".to_owned()),
@@ -72,9 +76,18 @@ fn translate(wanted: &userdata::User) -> Result<User> {
         shell: wanted.shell.clone(),
         uid: wanted.uid,
         primary_group,
+        gid: None,
         groups: wanted.groups.clone(),
         system: wanted.system,
     })
+}
+
+/// A password as shadow(5) holds it.
+pub(super) fn hashed(passwd: &userdata::Secret) -> Result<String> {
+    match passwd.reveal() {
+        hash if userdata::is_hashed(hash) => Ok(hash.to_owned()),
+        clear => hash_password(clear, &mut system_random),
+    }
 }
 
 fn read(root: &Path) -> Result<Accounts> {

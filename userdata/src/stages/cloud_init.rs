@@ -4,7 +4,7 @@ use super::account_schema::{GROWPART, WRITE_FILE};
 use super::accounts::check_keys;
 use super::files::read_file;
 use super::layout::{Layout, LayoutDevice};
-use super::{Stages, Step, User, read_hostname};
+use super::{Stages, Step, User, host_name};
 use crate::finding::{Findings, Rule, Tolerance};
 use crate::key_path::KeyPath;
 use crate::place::check_path;
@@ -60,7 +60,7 @@ pub(crate) fn read(document: &Node, users: &[User], findings: &mut Findings) -> 
     let (hostname, keys) = (valid("hostname"), valid("ssh_authorized_keys"));
     let (files, growpart) = (valid("write_files"), valid("growpart"));
     let mut stages = Stages::default();
-    if let Some(hostname) = read_hostname(hostname, &root, findings) {
+    if let Some(hostname) = host_name::read(hostname, &root, findings) {
         stages.push(
             "initramfs",
             Step {

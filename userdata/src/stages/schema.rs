@@ -86,7 +86,7 @@ pub(crate) static STEP: Schema = tolerant(&[
             "put the files into the image or into `files`",
             "A repository to be fetched.",
         ),
-        not_carried_out(
+        field(
             "ensure_entities",
             Shape::Objects(&ENTITY),
             "Entries that `passwd`, `group` and `shadow` must have.",
@@ -102,12 +102,16 @@ pub(crate) static STEP: Schema = tolerant(&[
             Shape::Texts,
             "Shell texts, run one after another.",
         ),
-        not_carried_out(
+        field(
             "delete_entities",
             Shape::Objects(&ENTITY),
             "Entries that `passwd`, `group` and `shadow` must not have.",
         ),
-        field("hostname", Shape::Text, "Name of the host."),
+        field(
+            "hostname",
+            Shape::Text,
+            "Name of the host; may have values, as in `node-{{ trunc 8 .MachineID }}`.",
+        ),
         field(
             "sysctl",
             Shape::Scalars,
@@ -124,12 +128,12 @@ pub(crate) static STEP: Schema = tolerant(&[
             Shape::Texts,
             "Kernel modules to be loaded, each with its parameters, if any: `nbd max_part=8`.",
         ),
-        not_carried_out(
+        field(
             "timesyncd",
             Shape::Scalars,
             "Settings of `timesyncd.conf`, by name.",
         ),
-        not_carried_out(
+        field(
             "systemctl",
             Shape::Object(&SYSTEMCTL),
             "What becomes of units.",
@@ -140,7 +144,7 @@ pub(crate) static STEP: Schema = tolerant(&[
             Shape::Text,
             "Where `environment` is written; `/etc/environment` if absent.",
         ),
-        not_carried_out(
+        field(
             "systemd_firstboot",
             Shape::Scalars,
             "Settings of `systemd-firstboot`, by name.",
@@ -233,8 +237,16 @@ static DOWNLOAD: Schema = tolerant(&[&[
 ]]);
 
 static ENTITY: Schema = tolerant(&[&[
-    field("path", Shape::Text, "The file, if it is not the usual one."),
-    field("entity", Shape::Text, "The entry, in the form of entities."),
+    field(
+        "path",
+        Shape::Text,
+        "`/etc/passwd`, `/etc/shadow`, `/etc/group` or `/etc/gshadow`; the kind says so anyway.",
+    ),
+    field(
+        "entity",
+        Shape::Text,
+        "The line, as YAML: `kind` (`user`, `shadow`, `group`, `gshadow`), the name, and its fields.",
+    ),
 ]]);
 
 static SYSTEMCTL: Schema = tolerant(&[&[
@@ -244,7 +256,11 @@ static SYSTEMCTL: Schema = tolerant(&[&[
         Shape::Texts,
         "Units that do not start with the system.",
     ),
-    field("start", Shape::Texts, "Units that start now."),
+    field(
+        "start",
+        Shape::Texts,
+        "Units that start now; not in the initramfs.",
+    ),
     field("mask", Shape::Texts, "Units that cannot start."),
     field("overrides", Shape::Objects(&OVERRIDE), "Drop-ins of units."),
 ]]);

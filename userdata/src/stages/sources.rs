@@ -1,4 +1,4 @@
-//! Parts of a step that reach outside of the document: name servers, downloads, other user-data, entities.
+//! Parts of a step that reach outside of the document: name servers, downloads, other user-data.
 
 use std::net::IpAddr;
 
@@ -42,15 +42,6 @@ pub struct Download {
     pub ownerstring: Option<String>,
     /// `timeout` in seconds.
     pub timeout: Option<u64>,
-}
-
-/// One of `ensure_entities` or `delete_entities`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Entity {
-    /// `path` of the file; absent: the usual one of the entity.
-    pub path: Option<String>,
-    /// `entity`, as text; may hold the hash of a password.
-    pub entity: Secret,
 }
 
 /// `datasource`.
@@ -153,32 +144,6 @@ fn check_url(item: &Node, url: &str, path: &KeyPath<'_>, findings: &mut Findings
         let advice = "write the whole address, such as `https://files.example.com/x`";
         findings.error(Rule::Value, node.position, path.key("url"), reason, advice);
     }
-}
-
-pub(super) fn read_entities(
-    node: Option<&Node>,
-    step: &KeyPath<'_>,
-    key: &str,
-    findings: &mut Findings,
-) -> Vec<Entity> {
-    let path = step.key(key);
-    let mut entities = Vec::new();
-    for (index, item) in node.map(Node::items).unwrap_or_default().iter().enumerate() {
-        let path = path.item(index);
-        let Some(entity) = item.text_at("entity") else {
-            let (reason, advice) = ("there is no entity", "write `entity: ...`");
-            findings.error(Rule::Empty, item.position, path, reason, advice);
-            continue;
-        };
-        if let (Some(_), Some(node)) = (item.text_at("path"), item.at(&["path"])) {
-            check_path(node, &path.key("path"), findings);
-        }
-        entities.push(Entity {
-            path: item.text_at("path"),
-            entity: Secret::new(entity),
-        });
-    }
-    entities
 }
 
 pub(super) fn read_datasource(

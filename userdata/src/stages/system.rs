@@ -148,18 +148,66 @@ pub(super) fn read_sysctl(
     read_settings(node, &step.key("sysctl"), findings, is_name)
 }
 
-/// Reads `timesyncd` or `systemd_firstboot`: words, and values of one line.
-pub(super) fn read_words(
+/// Reads `timesyncd`: words, and values of one line.
+pub(super) fn read_timesyncd(
     node: Option<&Node>,
     step: &KeyPath<'_>,
-    key: &str,
     findings: &mut Findings,
 ) -> BTreeMap<String, String> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let is_name = |name: &str| {
         name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(allowed)
     };
-    read_settings(node, &step.key(key), findings, is_name)
+    read_settings(node, &step.key("timesyncd"), findings, is_name)
+}
+
+/// What `systemd-firstboot` may be asked for: nothing that asks a person, works on another root, or is a password,
+/// which everybody could read among the arguments of a program.
+const FIRSTBOOT: &[&str] = &[
+    "copy",
+    "copy-keymap",
+    "copy-locale",
+    "copy-root-shell",
+    "copy-timezone",
+    "force",
+    "hostname",
+    "kernel-command-line",
+    "keymap",
+    "locale",
+    "locale-messages",
+    "machine-id",
+    "root-shell",
+    "setup-machine-id",
+    "timezone",
+    "welcome",
+];
+
+/// Reads `systemd_firstboot`: settings of that program, in any case, and values of one line.
+pub(super) fn read_firstboot(
+    node: Option<&Node>,
+    step: &KeyPath<'_>,
+    findings: &mut Findings,
+) -> BTreeMap<String, String> {
+    let path = step.key("systemd_firstboot");
+    for entry in node.map(Node::entries).unwrap_or_default() {
+        if FIRSTBOOT.contains(&entry.key.to_ascii_lowercase().as_str()) {
+            continue;
+        }
+        let reason = "this is no setting of systemd-firstboot that is carried out here";
+        let advice = if entry.key.to_ascii_lowercase().contains("password") {
+            "write the password under `users`"
+        } else {
+            "write one such as `locale`, `keymap`, `timezone`"
+        };
+        findings.error(
+            Rule::Name,
+            entry.position,
+            path.key(&entry.key),
+            reason,
+            advice,
+        );
+    }
+    read_settings(node, &path, findings, |_| true)
 }
 
 /// Reads `environment`: names that a shell takes, and values of one line.
