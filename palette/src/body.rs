@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
+    Secret,
     client::{Health, HostState, Registered},
     inventory::{Inventory, Nic},
-    secret::Secret,
     settings::Settings,
 };
 

@@ -4,35 +4,27 @@
 //! no content decoding; 10 s to connect, 30 s for a whole call; 1 MiB of body. Proxies come from the settings only,
 //! never from the environment.
 
-use std::{
-    error::Error,
-    fmt, io,
-    io::Read,
-    time::{Duration, SystemTime},
-};
+use std::{error::Error, fmt, io::Read, time::Duration};
 
+use fetch::{Cause, Secret, Trust};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{
     Method, Url,
     blocking::{RequestBuilder, Response},
     header,
-    redirect::Policy,
 };
 use serde_json::Value;
 
 use crate::{
     body::{self, HealthReport, Refusal},
-    error::{ApiError, MAX_RETRY_AFTER, Meaning},
+    error::{ApiError, Meaning},
     inventory::Inventory,
-    secret::Secret,
     settings::{Settings, SettingsError, parse_endpoint, parse_proxy},
-    tls,
 };
 
 /// Largest body of an answer that is read, in bytes.
 pub const MAX_BODY: u64 = 1024 * 1024;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Longest `message` of a server that is shown, in characters.
@@ -89,15 +81,11 @@ impl Client {
     /// Makes a client; connects to nothing yet.
     pub fn new(settings: Settings) -> Result<Self, SettingsError> {
         let base = parse_endpoint(&settings.endpoint)?;
-        let mut builder = reqwest::blocking::Client::builder()
-            .tls_backend_preconfigured(tls::config(&settings.ca_certs, &settings.ca_bundle)?)
-            .https_only(true)
-            .redirect(Policy::none())
-            .referer(false)
-            .no_proxy()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(CALL_TIMEOUT)
-            .user_agent(concat!("landfall/", env!("CARGO_PKG_VERSION")));
+        let trust = Trust {
+            certificates: settings.ca_certs.clone(),
+            bundle: settings.ca_bundle.clone(),
+        };
+        let mut builder = trust.http()?.https_only(true).timeout(CALL_TIMEOUT);
         if let Some(proxy) = &settings.proxy {
             builder = builder.proxy(parse_proxy(proxy, settings.no_proxy.as_deref())?);
         }
@@ -174,7 +162,7 @@ impl Client {
                 .and_then(|v| origin(v.to_str().ok()?));
             return Err(ApiError::Redirect { target });
         }
-        let retry_after = parse_retry_after(response.headers());
+        let retry_after = fetch::retry_after(response.headers());
         let body = self.read_body(response)?;
         if status.is_success() {
             return Ok(body);
@@ -223,30 +211,16 @@ impl Client {
 
     fn transport_error(&self, error: &(dyn Error + 'static)) -> ApiError {
         let endpoint = self.endpoint();
-        if let Some(tls) = tls::find(error) {
-            let fault = tls::fault(tls, SystemTime::now(), self.settings.clock_floor);
-            return ApiError::Tls { endpoint, fault };
-        }
-        let chain = Chain(error);
-        if chain.says("dns error") {
-            return ApiError::Dns {
+        match Cause::of(error, self.settings.clock_floor) {
+            Cause::NoNetwork => ApiError::NoNetwork,
+            Cause::Dns => ApiError::Dns {
                 host: self.base.host_str().unwrap_or_default().to_owned(),
-            };
-        }
-        if chain.says("tunnel error") || chain.says("proxy authorization required") {
-            return ApiError::Proxy;
-        }
-        match chain.io_kind() {
-            Some(
-                io::ErrorKind::NetworkUnreachable
-                | io::ErrorKind::HostUnreachable
-                | io::ErrorKind::NetworkDown
-                | io::ErrorKind::AddrNotAvailable,
-            ) => ApiError::NoNetwork,
-            Some(io::ErrorKind::ConnectionRefused) => ApiError::Refused { endpoint },
-            Some(io::ErrorKind::TimedOut) => ApiError::Timeout { endpoint },
-            _ if chain.timed_out() => ApiError::Timeout { endpoint },
-            _ => ApiError::Broken { endpoint },
+            },
+            Cause::Refused => ApiError::Refused { endpoint },
+            Cause::Timeout => ApiError::Timeout { endpoint },
+            Cause::Broken => ApiError::Broken { endpoint },
+            Cause::Proxy => ApiError::Proxy,
+            Cause::Tls(fault) => ApiError::Tls { endpoint, fault },
         }
     }
 }
@@ -254,62 +228,6 @@ impl Client {
 /// What need not be encoded in a segment of a path.
 const SEGMENT: &percent_encoding::AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~');
-
-/// An error with all that caused it.
-struct Chain<'a>(&'a (dyn Error + 'static));
-
-impl<'a> Chain<'a> {
-    fn each(&self) -> impl Iterator<Item = &'a (dyn Error + 'static)> + use<'a> {
-        std::iter::successors(Some(self.0), |&error| cause(error))
-    }
-
-    /// The HTTP library has no public type for these cases, only their words.
-    fn says(&self, words: &str) -> bool {
-        self.each().any(|error| error.to_string().contains(words))
-    }
-
-    /// The kind of the innermost error of the operating system.
-    fn io_kind(&self) -> Option<io::ErrorKind> {
-        let kinds = self
-            .each()
-            .filter_map(|error| error.downcast_ref::<io::Error>());
-        kinds
-            .map(io::Error::kind)
-            .filter(|kind| *kind != io::ErrorKind::Other)
-            .last()
-    }
-
-    fn timed_out(&self) -> bool {
-        self.each().any(|e| {
-            e.downcast_ref::<reqwest::Error>()
-                .is_some_and(reqwest::Error::is_timeout)
-        })
-    }
-}
-
-/// An `io::Error` hides what it wraps from `source`, so it is opened by hand.
-fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
-    match error
-        .downcast_ref::<io::Error>()
-        .and_then(io::Error::get_ref)
-    {
-        Some(wrapped) => Some(wrapped),
-        None => error.source(),
-    }
-}
-
-/// `Retry-After` in seconds or as a date. A date is measured against the server's own `Date`, because the clock here
-/// may be wrong.
-fn parse_retry_after(headers: &header::HeaderMap) -> Option<Duration> {
-    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds).min(MAX_RETRY_AFTER));
-    }
-    let now = httpdate::parse_http_date(headers.get(header::DATE)?.to_str().ok()?).ok()?;
-    let then = httpdate::parse_http_date(text).ok()?;
-    let wanted = then.duration_since(now).unwrap_or_default();
-    Some(wanted.min(MAX_RETRY_AFTER))
-}
 
 /// Scheme and host of a URL: enough to recognise a portal, and nothing of its query.
 fn origin(location: &str) -> Option<String> {

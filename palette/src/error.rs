@@ -32,10 +32,9 @@
 //! | `LF-P41` to `LF-P45` | edge host ID, see [`HostIdError`](crate::HostIdError) |
 //! | `LF-P50` to `LF-P53` | settings, see [`SettingsError`](crate::SettingsError) and [`QrError`](crate::qr::QrError) |
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-/// Longest pause that a server can ask for with `Retry-After`; it caps a mistake of the server, and of an attacker.
-pub const MAX_RETRY_AFTER: Duration = Duration::from_mins(10);
+pub use fetch::{MAX_RETRY_AFTER, TlsFault};
 
 /// A failed call to Palette.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -95,40 +94,6 @@ pub enum ApiError {
     NotUnderstood,
 }
 
-/// Why the identity of the endpoint cannot be verified.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum TlsFault {
-    /// No trusted authority issued its certificate.
-    UnknownIssuer,
-    /// Its certificate has expired.
-    Expired {
-        /// The end of its validity.
-        not_after: Option<SystemTime>,
-        /// The clock of this machine.
-        now: SystemTime,
-    },
-    /// Its certificate is not valid yet.
-    NotYetValid {
-        /// The start of its validity.
-        not_before: Option<SystemTime>,
-        /// The clock of this machine.
-        now: SystemTime,
-    },
-    /// The clock of this machine is certainly wrong: earlier than the build of this program, or decades later.
-    Clock {
-        /// The clock of this machine.
-        now: SystemTime,
-    },
-    /// Its certificate is for other names.
-    WrongName {
-        /// The names it is for, at most three.
-        presented: Vec<String>,
-    },
-    /// Anything else, in the words of the TLS library: old protocol, weak or broken signature, revoked.
-    Other(String),
-}
-
 /// What a status and the `code` of its body mean on this path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -180,7 +145,7 @@ impl ApiError {
             Self::Timeout { .. } => "LF-P04",
             Self::Broken { .. } => "LF-P05",
             Self::Proxy => "LF-P06",
-            Self::Tls { fault, .. } => fault.code(),
+            Self::Tls { fault, .. } => tls_code(fault),
             Self::Status { meaning, .. } => meaning.code(),
             Self::Redirect { .. } => "LF-P29",
             Self::TooLarge => "LF-P30",
@@ -239,7 +204,7 @@ impl ApiError {
                 "Check that the firewall allows TCP to the endpoint, and whether a proxy is necessary."
             }
             Self::Proxy => "Check the proxy's address and account in stylus.site.network.",
-            Self::Tls { fault, .. } => fault.action(),
+            Self::Tls { fault, .. } => tls_action(fault),
             Self::Status { meaning, .. } => meaning.action(),
             Self::Redirect { .. } | Self::TooLarge | Self::NotUnderstood => {
                 "Check stylus.site.paletteEndpoint and whether a portal or proxy answers in its place."
@@ -256,70 +221,31 @@ impl ApiError {
     }
 }
 
-impl TlsFault {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::UnknownIssuer => "LF-P10",
-            Self::Expired { .. } => "LF-P11",
-            Self::NotYetValid { .. } => "LF-P12",
-            Self::WrongName { .. } => "LF-P13",
-            Self::Other(_) => "LF-P14",
-            Self::Clock { .. } => "LF-P15",
-        }
+fn tls_code(fault: &TlsFault) -> &'static str {
+    match fault {
+        TlsFault::UnknownIssuer => "LF-P10",
+        TlsFault::Expired { .. } => "LF-P11",
+        TlsFault::NotYetValid { .. } => "LF-P12",
+        TlsFault::WrongName { .. } => "LF-P13",
+        TlsFault::Other(_) => "LF-P14",
+        TlsFault::Clock { .. } => "LF-P15",
     }
+}
 
-    fn reason(&self, endpoint: &str) -> String {
-        let on = |time: &Option<SystemTime>, word: &str| {
-            time.map(|time| format!(" {word} {}", date(time)))
-                .unwrap_or_default()
-        };
-        match self {
-            Self::UnknownIssuer => {
-                format!(
-                    "The certificate of {endpoint} is from an authority that this machine does not trust."
-                )
-            }
-            Self::Expired { not_after, now } => format!(
-                "The certificate of {endpoint} expired{}; the clock here says {}.",
-                on(not_after, "on"),
-                date(*now)
-            ),
-            Self::NotYetValid { not_before, now } => format!(
-                "The certificate of {endpoint} is not valid yet{}; the clock here says {}.",
-                on(not_before, "before"),
-                date(*now)
-            ),
-            Self::Clock { now } => format!(
-                "The clock of this machine is wrong: it says {}.",
-                date(*now)
-            ),
-            Self::WrongName { presented } => {
-                let names = if presented.is_empty() {
-                    "nobody".to_owned()
-                } else {
-                    presented.join(", ")
-                };
-                format!("The certificate of {endpoint} is for {names}.")
-            }
-            Self::Other(words) => format!("No secure connection to {endpoint}: {words}."),
+fn tls_action(fault: &TlsFault) -> &'static str {
+    match fault {
+        TlsFault::UnknownIssuer => {
+            "Add the CA of Palette, or of the proxy that opens TLS, to stylus.site.caCerts."
         }
-    }
-
-    fn action(&self) -> &'static str {
-        match self {
-            Self::UnknownIssuer => {
-                "Add the CA of Palette, or of the proxy that opens TLS, to stylus.site.caCerts."
-            }
-            Self::Expired { .. } | Self::NotYetValid { .. } => {
-                "Check the clock of this machine and its NTP servers; if it is right, renew the certificate."
-            }
-            Self::Clock { .. } => "Set the clock in the firmware, or give a reachable NTP server.",
-            Self::WrongName { .. } => {
-                "Write stylus.site.paletteEndpoint as the certificate has it, or renew the certificate."
-            }
-            Self::Other(_) => {
-                "Check that the endpoint speaks TLS 1.2 or newer and what stands in between."
-            }
+        TlsFault::Expired { .. } | TlsFault::NotYetValid { .. } => {
+            "Check the clock of this machine and its NTP servers; if it is right, renew the certificate."
+        }
+        TlsFault::Clock { .. } => "Set the clock in the firmware, or give a reachable NTP server.",
+        TlsFault::WrongName { .. } => {
+            "Write stylus.site.paletteEndpoint as the certificate has it, or renew the certificate."
+        }
+        TlsFault::Other(_) => {
+            "Check that the endpoint speaks TLS 1.2 or newer and what stands in between."
         }
     }
 }
@@ -376,15 +302,6 @@ impl Meaning {
             Self::Unexpected => "Check stylus.site.paletteEndpoint and its version.",
         }
     }
-}
-
-/// `20 Nov 2026 09:46 UTC`.
-fn date(time: SystemTime) -> String {
-    // An HTTP date counts from 1970 on and panics before; a clock before it is shown as 1970.
-    let text = httpdate::fmt_http_date(time.max(SystemTime::UNIX_EPOCH));
-    // `Fri, 20 Nov 2026 09:46:52 GMT`: without the day of the week and the seconds.
-    let shown = text.get(5..22).unwrap_or(&text);
-    format!("{shown} UTC")
 }
 
 #[cfg(test)]

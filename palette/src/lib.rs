@@ -22,15 +22,14 @@ pub mod host_id;
 pub mod inventory;
 pub mod pairing;
 pub mod qr;
-pub mod secret;
 pub mod settings;
-mod tls;
 pub mod worker;
+
+pub use fetch::Secret;
 
 pub use client::{Client, Health, HostState, Registered};
 pub use error::ApiError;
 pub use host_id::{HostId, HostIdError};
 pub use inventory::{Facts, Inventory, Nic};
 pub use pairing::{Action, Outcome, Pairing, State, Status};
-pub use secret::Secret;
 pub use settings::{Settings, SettingsError};

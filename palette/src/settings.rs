@@ -1,17 +1,9 @@
 //! What the client must know, and what of it can be wrong.
 
-use std::{
-    net::Ipv6Addr,
-    path::PathBuf,
-    time::{Duration, SystemTime},
-};
+use std::{net::Ipv6Addr, path::PathBuf, time::SystemTime};
 
+use fetch::{SYSTEM_BUNDLE, Secret, TrustError, build_time};
 use reqwest::{NoProxy, Proxy, Url};
-
-use crate::secret::Secret;
-
-/// Where Debian, and with it our provider image, keeps the certificates of public authorities.
-pub const SYSTEM_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// What the client must know; the binary fills it from user-data.
 #[derive(Debug, Clone)]
@@ -56,14 +48,6 @@ impl Settings {
     }
 }
 
-/// When this program was built: `SOURCE_DATE_EPOCH` of its build if there was one, so that builds stay reproducible,
-/// else the beginning of 2026, when its first line was not yet written.
-pub fn build_time() -> SystemTime {
-    const BEGIN_OF_2026: u64 = 1_767_225_600;
-    let built = option_env!("SOURCE_DATE_EPOCH").and_then(|text| text.parse().ok());
-    SystemTime::UNIX_EPOCH + Duration::from_secs(built.unwrap_or(BEGIN_OF_2026))
-}
-
 /// Why no client can be made of the settings.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
@@ -90,6 +74,15 @@ pub enum SettingsError {
         /// Its own words.
         reason: String,
     },
+}
+
+impl From<TrustError> for SettingsError {
+    fn from(error: TrustError) -> Self {
+        match error {
+            TrustError::Certificate { number, reason } => Self::CaCert { number, reason },
+            TrustError::Library { reason } => Self::Client { reason },
+        }
+    }
 }
 
 impl SettingsError {

@@ -16,31 +16,6 @@ fn a_host_id_stays_one_segment_of_the_path() {
 }
 
 #[test]
-fn retry_after_is_read_in_both_forms_and_capped() {
-    let date = "Fri, 20 Nov 2026 09:00:00 GMT";
-    for (value, wanted) in [
-        ("7", Some(7)),
-        ("0", Some(0)),
-        ("86400", Some(600)),
-        ("Fri, 20 Nov 2026 09:00:30 GMT", Some(30)),
-        ("Fri, 20 Nov 2026 08:00:00 GMT", Some(0)),
-        ("Sat, 21 Nov 2026 08:00:00 GMT", Some(600)),
-        ("-1", None),
-        ("soon", None),
-    ] {
-        let mut headers = header::HeaderMap::new();
-        headers.insert(header::RETRY_AFTER, value.parse().unwrap());
-        headers.insert(header::DATE, date.parse().unwrap());
-        assert_eq!(
-            parse_retry_after(&headers),
-            wanted.map(Duration::from_secs),
-            "{value}"
-        );
-    }
-    assert_eq!(parse_retry_after(&header::HeaderMap::new()), None);
-}
-
-#[test]
 fn a_servers_words_are_cleaned_before_they_are_shown() {
     let settings = Settings {
         token: Some(Secret::new("tok-1")),

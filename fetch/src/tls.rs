@@ -1,66 +1,89 @@
-//! TLS: whom to trust, and why a handshake failed.
+//! TLS: why a handshake failed.
 
 use std::{
     error::Error,
-    fs, io,
-    path::Path,
-    sync::Arc,
+    io,
     time::{Duration, SystemTime},
 };
 
-use base64::{Engine, prelude::BASE64_STANDARD};
 use rustls::{
-    CertificateError, ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
+    CertificateError,
+    pki_types::{ServerName, UnixTime},
 };
-
-use crate::{error::TlsFault, settings::SettingsError};
 
 /// Further into the future than this after the build, a clock is taken for wrong when a certificate seems expired.
 const CREDIBLE_AGE: Duration = Duration::from_hours(20 * 365 * 24);
 
-/// Trust in the given authorities and, where it is readable, in the system's bundle; TLS 1.2 and 1.3 only.
-pub(crate) fn config(ca_certs: &[String], bundle: &Path) -> Result<ClientConfig, SettingsError> {
-    let mut roots = RootCertStore::empty();
-    for (index, text) in ca_certs.iter().enumerate() {
-        let refused = |reason: String| SettingsError::CaCert {
-            number: index + 1,
-            reason,
-        };
-        for cert in parse_pem(text).map_err(refused)? {
-            roots.add(cert).map_err(|e| refused(e.to_string()))?;
-        }
-    }
-    // Without a bundle the given authorities are all there is; a self-hosted Palette needs no others.
-    if let Ok(pem) = fs::read(bundle) {
-        let readable = CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok);
-        roots.add_parsable_certificates(readable);
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .map_err(|e| SettingsError::Client {
-            reason: e.to_string(),
-        })?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+/// Why the identity of a server cannot be verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TlsFault {
+    /// No trusted authority issued its certificate.
+    UnknownIssuer,
+    /// Its certificate has expired.
+    Expired {
+        /// The end of its validity.
+        not_after: Option<SystemTime>,
+        /// The clock of this machine.
+        now: SystemTime,
+    },
+    /// Its certificate is not valid yet.
+    NotYetValid {
+        /// The start of its validity.
+        not_before: Option<SystemTime>,
+        /// The clock of this machine.
+        now: SystemTime,
+    },
+    /// The clock of this machine is certainly wrong: earlier than the build of this program, or decades later.
+    Clock {
+        /// The clock of this machine.
+        now: SystemTime,
+    },
+    /// Its certificate is for other names.
+    WrongName {
+        /// The names it is for, at most three.
+        presented: Vec<String>,
+    },
+    /// Anything else, in the words of the TLS library: old protocol, weak or broken signature, revoked.
+    Other(String),
 }
 
-/// Certificates of one entry of `stylus.site.caCerts`: a PEM text (what every vendor sample has), or base64 of one
-/// (what the vendor's table says). One entry may hold several certificates.
-fn parse_pem(text: &str) -> Result<Vec<CertificateDer<'static>>, String> {
-    let pem = if text.contains("-----BEGIN") {
-        text.as_bytes().to_vec()
-    } else {
-        let compact: String = text.split_whitespace().collect();
-        BASE64_STANDARD
-            .decode(compact)
-            .map_err(|e| format!("neither PEM nor base64 of PEM: {e}"))?
-    };
-    let certs: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    match certs {
-        Ok(certs) if certs.is_empty() => Err("it holds no certificate".to_owned()),
-        Ok(certs) => Ok(certs),
-        Err(e) => Err(e.to_string()),
+impl TlsFault {
+    /// What is the matter, one sentence; `endpoint` is host and port of the server.
+    pub fn reason(&self, endpoint: &str) -> String {
+        let on = |time: &Option<SystemTime>, word: &str| {
+            time.map(|time| format!(" {word} {}", date(time)))
+                .unwrap_or_default()
+        };
+        match self {
+            Self::UnknownIssuer => {
+                format!(
+                    "The certificate of {endpoint} is from an authority that this machine does not trust."
+                )
+            }
+            Self::Expired { not_after, now } => format!(
+                "The certificate of {endpoint} expired{}; the clock here says {}.",
+                on(not_after, "on"),
+                date(*now)
+            ),
+            Self::NotYetValid { not_before, now } => format!(
+                "The certificate of {endpoint} is not valid yet{}; the clock here says {}.",
+                on(not_before, "before"),
+                date(*now)
+            ),
+            Self::Clock { now } => format!(
+                "The clock of this machine is wrong: it says {}.",
+                date(*now)
+            ),
+            Self::WrongName { presented } => {
+                let names = if presented.is_empty() {
+                    "nobody".to_owned()
+                } else {
+                    presented.join(", ")
+                };
+                format!("The certificate of {endpoint} is for {names}.")
+            }
+            Self::Other(words) => format!("No secure connection to {endpoint}: {words}."),
+        }
     }
 }
 
@@ -160,6 +183,15 @@ fn sentence(error: &rustls::Error) -> String {
         .filter(|c| !c.is_control())
         .take(120)
         .collect()
+}
+
+/// `20 Nov 2026 09:46 UTC`.
+fn date(time: SystemTime) -> String {
+    // An HTTP date counts from 1970 on and panics before; a clock before it is shown as 1970.
+    let text = httpdate::fmt_http_date(time.max(SystemTime::UNIX_EPOCH));
+    // `Fri, 20 Nov 2026 09:46:52 GMT`: without the day of the week and the seconds.
+    let shown = text.get(5..22).unwrap_or(&text);
+    format!("{shown} UTC")
 }
 
 #[cfg(test)]
@@ -270,26 +302,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_certificate_is_refused_with_its_number() {
-        for (text, reason) in [
-            ("", "it holds no certificate"),
-            (
-                "%%%",
-                "neither PEM nor base64 of PEM: Invalid symbol 37, offset 0.",
-            ),
-            ("aGVsbG8=", "it holds no certificate"),
-        ] {
-            let error = config(&[text.to_owned()], Path::new("/nonexistent")).unwrap_err();
-            assert_eq!(
-                error,
-                SettingsError::CaCert {
-                    number: 1,
-                    reason: reason.to_owned()
-                }
-            );
-        }
-        // The vendor's template has six dashes: that is not PEM, and must not pass for an empty list.
-        let six = "------BEGIN CERTIFICATE-----\nAAAA\n------END CERTIFICATE-----\n";
-        assert!(config(&[six.to_owned()], Path::new("/nonexistent")).is_err());
+    fn a_clock_before_1970_does_not_panic() {
+        let before = SystemTime::UNIX_EPOCH - Duration::from_secs(9);
+        assert_eq!(date(before), "01 Jan 1970 00:00 UTC");
     }
 }

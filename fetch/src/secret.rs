@@ -18,11 +18,17 @@ impl Secret {
     }
 
     /// Replaces every occurrence of the secret in a text that others wrote (a server may echo what it was sent).
-    pub(crate) fn redact(&self, text: &str) -> String {
+    pub fn redact(&self, text: &str) -> String {
         if self.0.is_empty() {
             return text.to_owned();
         }
         text.replace(&self.0, "***")
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self::new(text)
     }
 }
 
