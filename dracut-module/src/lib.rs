@@ -9,10 +9,12 @@
 //! without may fail: it is written down and the boot goes on, because a machine that comes up and complains can be
 //! repaired from afar.
 //!
-//! The crate knows nothing of installing, of networks or of screens. Mounts and programs go through [`host::Host`].
+//! The crate knows nothing of installing or of screens. Mounts and programs go through [`host::Host`], documents that a
+//! step wants through [`fetch`].
 
 mod apply;
 mod assemble;
+pub mod cidata;
 pub mod cmdline;
 pub mod error;
 pub mod find;
