@@ -108,14 +108,14 @@ fn target(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
-fn own(path: &Path, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
+pub(super) fn own(path: &Path, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
     if uid.is_none() && gid.is_none() {
         return Ok(());
     }
     chown(path, uid, gid).with_context(|| format!("setting the owner of {}", path.display()))
 }
 
-fn by_name(text: &str) -> Result<(u32, Option<u32>)> {
+pub(super) fn by_name(text: &str) -> Result<(u32, Option<u32>)> {
     let accounts = Accounts {
         passwd: fs::read_to_string("/etc/passwd").context("reading /etc/passwd")?,
         group: fs::read_to_string("/etc/group").context("reading /etc/group")?,

@@ -10,7 +10,10 @@ use userdata::Step;
 
 use super::conditions::{Verdict, decide};
 use super::facts::{Facts, Setting};
-use super::{StageReport, StepOutcome, entities, files, host_name, kernel, keys, services, users};
+use super::{
+    StageReport, StepOutcome, datasource, dns, downloads, entities, files, host_name, kernel, keys,
+    network, services, users,
+};
 
 /// How long one command or condition may take. The boot waits for it; what takes longer belongs into a unit.
 pub const TIME_LIMIT: Duration = Duration::from_mins(10);
@@ -45,6 +48,14 @@ pub(super) fn carry_out(
     for key in &step.not_carried_out {
         note(key, Err(anyhow!("not carried out by this version")).into());
     }
+    if let Some(wanted) = &step.dns {
+        note("dns", dns::write(wanted).into());
+    }
+    for wanted in &step.downloads {
+        let fetched =
+            network::client(step, setting).and_then(|client| downloads::carry_out(wanted, &client));
+        note("downloads", fetched.into());
+    }
     let root = Path::new("/");
     for entity in &step.ensure_entities {
         note("ensure_entities", entities::ensure(root, entity).into());
@@ -69,10 +80,16 @@ pub(super) fn carry_out(
         note("sysctl", set.into());
     }
     for user in &step.users {
-        note("users", users::ensure(user).into());
+        note(
+            "users",
+            users::ensure(user, &keys::fetched(step, setting)).into(),
+        );
     }
     for (user, lines) in &step.authorized_keys {
-        note("authorized_keys", keys::add(user, lines).into());
+        note(
+            "authorized_keys",
+            keys::add(user, lines, &keys::fetched(step, setting)).into(),
+        );
     }
     for module in &step.modules {
         note("modules", kernel::load_module(module, setting, host).into());
@@ -97,6 +114,9 @@ pub(super) fn carry_out(
     if !step.systemd_firstboot.is_empty() {
         let done = services::first_boot(setting, &step.systemd_firstboot, host);
         note("systemd_firstboot", done.into());
+    }
+    if let Some(wanted) = &step.datasource {
+        note("datasource", datasource::carry_out(wanted, host).into());
     }
 }
 

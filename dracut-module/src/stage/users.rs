@@ -13,18 +13,18 @@ use super::{Ids, keys};
 use crate::password::{hash_password, system_random};
 
 /// Creates or updates a user in `/etc` of this root, then its home and its keys.
-pub(super) fn ensure(wanted: &userdata::User) -> Result<String> {
-    ensure_in(Path::new("/"), wanted)
+pub(super) fn ensure(wanted: &userdata::User, keys: keys::Source<'_>) -> Result<String> {
+    ensure_in(Path::new("/"), wanted, keys)
 }
 
-fn ensure_in(root: &Path, wanted: &userdata::User) -> Result<String> {
+fn ensure_in(root: &Path, wanted: &userdata::User, keys: keys::Source<'_>) -> Result<String> {
     let user = translate(wanted)?;
     let (account, remembered) = change(root, |accounts, homes| accounts.ensure_user(&user, homes))?;
     if !wanted.no_create_home {
         make_home(root, &account)?;
     }
     if !wanted.ssh_authorized_keys.is_empty() {
-        keys::add_to(root, &account, &wanted.ssh_authorized_keys)?;
+        keys::add_to(root, &account, &wanted.ssh_authorized_keys, keys)?;
     }
     // A user who can enter now is worth more than the same id at the next boot: told last.
     remembered?;
@@ -215,6 +215,10 @@ mod tests {
         fs::symlink_metadata(path).unwrap().mode() & 0o7777
     }
 
+    fn nowhere(address: &str) -> Result<String> {
+        Err(anyhow!("{address} is not asked"))
+    }
+
     #[test]
     fn root_a_user_gets_a_login_a_home_and_its_keys_and_a_second_time_changes_nothing() {
         let tree = image();
@@ -226,7 +230,7 @@ mod tests {
             ssh_authorized_keys: vec!["ssh-ed25519 AAAA one".into()],
             ..userdata::User::default()
         };
-        ensure_in(&root, &wanted).unwrap();
+        ensure_in(&root, &wanted, &nowhere).unwrap();
         let shadow = fs::read_to_string(tree.at("etc/shadow")).unwrap();
         assert!(shadow.contains("kairos:$6$") && !shadow.contains("clear text"));
         let found = fs::metadata(tree.at("etc/shadow")).unwrap();
@@ -246,7 +250,7 @@ mod tests {
             // Other homes belong to root here, so 1000 is free.
             assert_eq!(fs::metadata(&path).unwrap().uid(), 1000, "{name}");
         }
-        ensure_in(&root, &wanted).unwrap();
+        ensure_in(&root, &wanted, &nowhere).unwrap();
         let keys = fs::read_to_string(tree.at("home/kairos/.ssh/authorized_keys")).unwrap();
         assert_eq!(keys, "ssh-ed25519 AAAA one\n");
     }
@@ -285,7 +289,7 @@ mod tests {
                 tree.file(&format!("etc/{file}"), &bytes);
             }
             let uid = |name: &&str| {
-                ensure_in(&tree.at(""), &wanted(name)).unwrap();
+                ensure_in(&tree.at(""), &wanted(name), &nowhere).unwrap();
                 account_of(&tree.at(""), name).unwrap().uid
             };
             names.iter().map(uid).collect()
@@ -306,7 +310,7 @@ mod tests {
             no_create_home: true,
             ..userdata::User::default()
         };
-        ensure_in(&tree.at(""), &wanted).unwrap();
+        ensure_in(&tree.at(""), &wanted, &nowhere).unwrap();
         assert!(!tree.at("home/probe").exists());
         assert_eq!(
             account_of(&tree.at(""), "probe").unwrap().home,

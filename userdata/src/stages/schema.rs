@@ -75,8 +75,8 @@ pub(crate) static STEP: Schema = tolerant(&[
     ],
     CONDITIONS,
     &[
-        not_carried_out("dns", Shape::Object(&DNS), "Writes `resolv.conf`."),
-        not_carried_out(
+        field("dns", Shape::Object(&DNS), "Writes `resolv.conf`."),
+        field(
             "downloads",
             Shape::Objects(&DOWNLOAD),
             "Files to be fetched; the certificate of the server is verified.",
@@ -121,7 +121,7 @@ pub(crate) static STEP: Schema = tolerant(&[
         field(
             "authorized_keys",
             Shape::NamedTexts,
-            "SSH keys, by user; `github:name`, `gitlab:name` and URLs are fetched.",
+            "SSH keys, by user; `github:name`, `gitlab:name` and `https://` addresses are fetched.",
         ),
         field(
             "modules",
@@ -149,7 +149,7 @@ pub(crate) static STEP: Schema = tolerant(&[
             Shape::Scalars,
             "Settings of `systemd-firstboot`, by name.",
         ),
-        not_carried_out(
+        field(
             "datasource",
             Shape::Object(&DATASOURCE),
             "Where more user-data is looked for.",
@@ -233,7 +233,11 @@ static DOWNLOAD: Schema = tolerant(&[&[
         Shape::Text,
         "`user` or `user:group` by name.",
     ),
-    field("timeout", Shape::Count, "Seconds that it may take."),
+    field(
+        "timeout",
+        Shape::Count,
+        "Seconds that it may take, attempts and pauses included; 600 if absent.",
+    ),
 ]]);
 
 static ENTITY: Schema = tolerant(&[&[
@@ -276,13 +280,21 @@ static OVERRIDE: Schema = tolerant(&[&[
 ]]);
 
 static DATASOURCE: Schema = tolerant(&[&[
-    field("providers", Shape::Texts, "Sources, tried in this order."),
+    field(
+        "providers",
+        Shape::Texts,
+        "`cdrom` is a medium with the label `cidata`, `file` is the file in `path`. Others are not asked.",
+    ),
     field(
         "path",
         Shape::Text,
-        "Folder into which the user-data is written.",
+        "Folder into which the user-data is written; `/run/config` if absent.",
     ),
-    field("userdata_name", Shape::Text, "Name of the file in it."),
+    field(
+        "userdata_name",
+        Shape::Text,
+        "Name of the file in it; `userdata.yaml` if absent.",
+    ),
 ]]);
 
 static LAYOUT: Schema = tolerant(&[&[

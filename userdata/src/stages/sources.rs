@@ -160,9 +160,25 @@ pub(super) fn read_datasource(
     if let (Some(name), Some(node)) = (&userdata_name, node.at(&["userdata_name"])) {
         check_file_name(name, node.position, &path.key("userdata_name"), findings);
     }
+    check_providers(node, &path, findings);
     Some(Datasource {
         providers: node.texts_at("providers"),
         path: node.text_at("path"),
         userdata_name,
     })
+}
+
+/// A host has no use for the metadata servers of clouds; the images that name them all name `cdrom` too.
+fn check_providers(node: &Node, path: &KeyPath<'_>, findings: &mut Findings) {
+    let Some(providers) = node.at(&["providers"]) else {
+        return;
+    };
+    let path = path.key("providers");
+    for (index, item) in providers.items().iter().enumerate() {
+        if !matches!(item.as_text(), Some("cdrom" | "file")) {
+            let reason = "this source is not asked by this version";
+            let advice = "write `cdrom` or `file`";
+            findings.warning(Rule::Value, item.position, path.item(index), reason, advice);
+        }
+    }
 }
