@@ -1,15 +1,18 @@
 //! The commands.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use installer::documents::{Printed, Sources};
 use installer::install::{Request, install, prepare};
 use installer::media::{self, IsoOptions, PayloadOptions, build_iso, build_payload};
 use installer::report::{Event, EventWriter, Exit};
 use installer::{host_name, live, register, site_network};
+
+use crate::validate;
 
 /// Version of this program.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -61,16 +64,16 @@ enum Command {
 }
 
 #[derive(Debug, Args)]
-struct ValidateArgs {
+pub(crate) struct ValidateArgs {
     /// Adds the rules of a way of use
     #[arg(long)]
-    profile: Option<Profile>,
+    pub(crate) profile: Option<Profile>,
     /// How findings are printed
     #[arg(long, default_value = "text")]
-    format: Format,
-    /// Files to check
+    pub(crate) format: Format,
+    /// Files to check, each alone and all of them merged; the later wins
     #[arg(required = true)]
-    files: Vec<PathBuf>,
+    pub(crate) files: Vec<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -84,13 +87,13 @@ enum NewCommand {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Profile {
+pub(crate) enum Profile {
     /// Amazon EKS Hybrid Nodes
     EksHybrid,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
+pub(crate) enum Format {
     Text,
     Json,
 }
@@ -100,7 +103,7 @@ struct Target {
     /// Block device, image file, or `auto`
     #[arg(long)]
     disk: String,
-    /// User-data document
+    /// User-data document; may be given several times, the later wins
     #[arg(long = "user-data")]
     user_data: Vec<PathBuf>,
     /// Folder of the payload
@@ -122,7 +125,7 @@ struct InstallArgs {
     /// Block device, image file, or `auto`
     #[arg(long, required_unless_present = "medium")]
     disk: Option<String>,
-    /// User-data document
+    /// User-data document; may be given several times, the later wins
     #[arg(long = "user-data")]
     user_data: Vec<PathBuf>,
     /// Folder of the payload
@@ -158,6 +161,12 @@ enum MediaCommand {
         /// User-data document
         #[arg(long)]
         user_data: PathBuf,
+        /// The user-data is only a part; a `cidata` volume or `config_url` brings the rest
+        #[arg(long)]
+        partial: bool,
+        /// Certificate (PEM) that the installer trusts when it fetches user-data; may be given several times
+        #[arg(long = "ca")]
+        authorities: Vec<PathBuf>,
         /// The ISO; its SHA-256 is written beside it
         #[arg(long)]
         out: PathBuf,
@@ -190,7 +199,7 @@ pub(crate) fn run() -> ExitCode {
 
 fn command(command: Command) -> Result<Exit> {
     match command {
-        Command::Validate(args) => validate(&args),
+        Command::Validate(args) => validate::validate(&args),
         Command::Schema => {
             say(
                 &mut io::stdout(),
@@ -233,43 +242,11 @@ fn command(command: Command) -> Result<Exit> {
     }
 }
 
-fn validate(args: &ValidateArgs) -> Result<Exit> {
-    let mut all = Vec::new();
-    for path in &args.files {
-        let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
-        let parsed = userdata::parse(&path.to_string_lossy(), &bytes);
-        let mut findings = parsed.findings;
-        if let ([_], Some(user_data)) = (args.files.as_slice(), &parsed.user_data) {
-            // A document alone must say everything; one of several may be an overlay for a site.
-            findings.extend(userdata::check_complete(user_data));
-        }
-        if let (Some(Profile::EksHybrid), Some(user_data)) = (args.profile, &parsed.user_data) {
-            findings.extend(userdata::check_eks(user_data));
-        }
-        if args.format == Format::Text {
-            let text = String::from_utf8_lossy(&bytes);
-            say(
-                &mut io::stdout(),
-                &userdata::render(&findings, &text, io::stdout().is_terminal()),
-            );
-        }
-        all.extend(findings);
-    }
-    if args.format == Format::Json {
-        say(&mut io::stdout(), &serde_json::to_string_pretty(&all)?);
-    }
-    Ok(if userdata::has_errors(&all) {
-        Exit::Refused
-    } else {
-        Exit::Done
-    })
-}
-
 fn request(disk: String, user_data: Vec<PathBuf>, payload: &Path) -> Result<Request> {
     let payload = std::path::absolute(payload).context("resolving the payload folder")?;
     Ok(Request {
         disk,
-        user_data,
+        user_data: Sources::files(user_data),
         payload,
         medium: None,
         media_id: None,
@@ -278,10 +255,15 @@ fn request(disk: String, user_data: Vec<PathBuf>, payload: &Path) -> Result<Requ
 
 fn show_plan(args: PlanArgs) -> Result<Exit> {
     let target = args.target;
-    let prepared = prepare(&request(target.disk, target.user_data, &target.payload)?)?;
+    let request = request(target.disk, target.user_data, &target.payload)?;
+    let prepared = prepare(&request, &mut host::Linux)?;
+    let printed = Printed {
+        plan: &prepared.plan,
+        user_data: &prepared.account,
+    };
     let text = match args.format {
-        Format::Text => prepared.plan.to_string(),
-        Format::Json => serde_json::to_string_pretty(&prepared.plan)?,
+        Format::Text => printed.to_string(),
+        Format::Json => serde_json::to_string_pretty(&printed)?,
     };
     say(&mut io::stdout(), &text);
     Ok(Exit::Done)
@@ -325,11 +307,15 @@ fn make_media(command: MediaCommand) -> Result<Exit> {
         MediaCommand::Iso {
             payload,
             user_data,
+            partial,
+            authorities,
             out,
         } => {
             let options = IsoOptions {
                 payload,
                 user_data,
+                partial,
+                authorities,
                 out,
                 version: VERSION.to_owned(),
                 epoch: epoch(),
@@ -407,6 +393,6 @@ fn told(progress: media::Progress<'_>) {
 }
 
 /// Prints a line; a reader that went away (`landfall plan | head`) is no error.
-fn say(to: &mut impl Write, text: &str) {
+pub(crate) fn say(to: &mut impl Write, text: &str) {
     drop(writeln!(to, "{}", text.trim_end_matches('\n')));
 }

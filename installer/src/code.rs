@@ -16,6 +16,9 @@ use serde::{Serialize, Serializer};
 pub enum Code {
     UserDataInvalid,
     UserDataMissing,
+    UserDataUnreachable,
+    NoNetwork,
+    SiteVolume,
     NoDisk,
     SeveralDisks,
     DiskTooSmall,
@@ -45,9 +48,12 @@ pub enum Code {
 
 impl Code {
     /// Every code there is.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 30] = [
         Self::UserDataInvalid,
         Self::UserDataMissing,
+        Self::UserDataUnreachable,
+        Self::NoNetwork,
+        Self::SiteVolume,
         Self::NoDisk,
         Self::SeveralDisks,
         Self::DiskTooSmall,
@@ -81,6 +87,9 @@ impl Code {
         match self {
             Self::UserDataInvalid => "LF-U01",
             Self::UserDataMissing => "LF-U02",
+            Self::UserDataUnreachable => "LF-U03",
+            Self::NoNetwork => "LF-U04",
+            Self::SiteVolume => "LF-U05",
             Self::NoDisk => "LF-D01",
             Self::SeveralDisks => "LF-D02",
             Self::DiskTooSmall => "LF-D03",
@@ -117,6 +126,15 @@ impl Code {
             }
             Self::UserDataMissing => {
                 "Build the medium with user-data (`landfall media iso --user-data FILE`)."
+            }
+            Self::UserDataUnreachable => {
+                "Correct `config_url`, the server or its certificate, and start the machine again."
+            }
+            Self::NoNetwork => {
+                "Check the cable, the switch port and the DHCP server, or give an address with `ip=`, and start the machine again."
+            }
+            Self::SiteVolume => {
+                "Connect one volume `cidata` with a file `user-data`, or none, and start the machine again."
             }
             Self::NoDisk => {
                 "Connect a disk, check that the firmware lists it, and start the machine again."

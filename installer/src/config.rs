@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use partition::{Bytes, Extra, Filesystem};
-use userdata::{Afterwards, Device, Secret, Severity, UserData};
+use userdata::{Afterwards, Device, Secret, UserData};
 
 use crate::choose::Wish;
 use crate::code::{Code, Trouble};
@@ -53,24 +53,6 @@ pub struct OemFile {
 
 /// The key of `install.grub_options` that is not for the environment block on OEM but for the one on state.
 const MENU_TITLE: &str = "default_menu_entry";
-
-/// Reads user-data that must be complete, since nothing is merged with it; every error is in the reason.
-pub fn accept(name: &str, bytes: &[u8]) -> Result<UserData, Trouble> {
-    let mut parsed = userdata::parse(name, bytes);
-    if let Some(user_data) = &parsed.user_data {
-        parsed.findings.extend(userdata::check_complete(user_data));
-    }
-    let errors: Vec<String> = parsed
-        .findings
-        .iter()
-        .filter(|finding| finding.severity == Severity::Error)
-        .map(ToString::to_string)
-        .collect();
-    match parsed.user_data {
-        Some(user_data) if errors.is_empty() => Ok(user_data),
-        _ => Err(Trouble::new(Code::UserDataInvalid, errors.join("\n"))),
-    }
-}
 
 /// Turns user-data into a configuration. `disk` is `--disk`: a path wins over `install.device`, `auto` leaves it.
 ///

@@ -6,14 +6,15 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use host::Host;
-use userdata::UserData;
+use userdata::{UserData, Variables};
 use uuid::Uuid;
 
 use crate::apply::{Tools, apply};
 use crate::check;
 use crate::choose::choose;
 use crate::code::{self, Code, Trouble};
-use crate::config::{Config, accept, configure};
+use crate::config::{Config, configure};
+use crate::documents::{self, Account, Document, OnHost, Sources};
 use crate::log::Log;
 use crate::machine::{self, Disk, Machine};
 use crate::payload::Payload;
@@ -28,8 +29,8 @@ pub(crate) const ESP_STUB: &str = include_str!("../../dracut-module/rootfs/etc/c
 pub struct Request {
     /// `auto`, a device node or an image file.
     pub disk: String,
-    /// User-data documents.
-    pub user_data: Vec<PathBuf>,
+    /// Where the user-data comes from.
+    pub user_data: Sources,
     /// Folder of the payload.
     pub payload: PathBuf,
     /// Disk that holds the install medium, which is never a target.
@@ -47,11 +48,35 @@ pub struct Prepared {
     pub payload: Payload,
     /// What happens after a good end.
     pub next: Next,
+    /// Where the user-data came from.
+    pub account: Account,
 }
 
 /// From texts and facts to a plan; writes nothing.
-pub fn prepare(request: &Request) -> Result<Prepared> {
-    let user_data = read_user_data(&request.user_data)?;
+pub fn prepare<H: Host>(request: &Request, host: &mut H) -> Result<Prepared> {
+    let machine = documents::variables(Path::new("/sys"));
+    let documents = gather(request, host, &machine, &mut |_| ())?;
+    decide(request, documents::combine(&documents, &machine)?)
+}
+
+/// Reads the user-data from everywhere it comes.
+fn gather<H: Host>(
+    request: &Request,
+    host: &mut H,
+    machine: &Variables,
+    tell: &mut dyn FnMut(&Event),
+) -> Result<Vec<Document>> {
+    let mut reach = OnHost {
+        host,
+        network: &request.user_data.network,
+        machine,
+        tell,
+        is_up: false,
+    };
+    documents::gather(&request.user_data, machine, &mut reach)
+}
+
+fn decide(request: &Request, (user_data, account): (UserData, Account)) -> Result<Prepared> {
     let mut unhashable = None;
     let mut hash = |clear: &str| {
         sysroot::hash_password(clear, &mut sysroot::system_random).unwrap_or_else(|error| {
@@ -83,6 +108,7 @@ pub fn prepare(request: &Request) -> Result<Prepared> {
         plan,
         payload,
         next: config.next,
+        account,
     })
 }
 
@@ -103,7 +129,7 @@ pub fn install<H: Host>(
         version: env!("CARGO_PKG_VERSION").into(),
         uptime_s: crate::log::uptime(),
     });
-    let finished = match ready(request) {
+    let finished = match ready(request, host, &mut tell) {
         Err(error) => Finished::trouble(Outcome::Refused, &in_words(&error), started.elapsed()),
         Ok(ready) => {
             let plan = &ready.prepared.plan;
@@ -136,9 +162,13 @@ struct Ready {
     work: PathBuf,
 }
 
-fn ready(request: &Request) -> Result<Ready> {
+fn ready<H: Host>(request: &Request, host: &mut H, tell: &mut dyn FnMut(&Event)) -> Result<Ready> {
     check::tools_present(Path::new("/"))?;
-    let prepared = prepare(request)?;
+    let machine = documents::variables(Path::new("/sys"));
+    let documents = gather(request, host, &machine, tell)?;
+    let together = documents::combine(&documents, &machine)?;
+    tell(&Event::UserData(together.1.clone()));
+    let prepared = decide(request, together)?;
     let disk = check::hold(&prepared.plan.disk)?;
     let work = check::work_folder()?;
     Ok(Ready {
@@ -173,30 +203,6 @@ fn carry_out<H: Host>(
     }
     drop(std::fs::remove_dir(work));
     applied
-}
-
-/// Reads and validates every document; all findings of all documents are in the error.
-fn read_user_data(paths: &[PathBuf]) -> Result<UserData> {
-    let [path] = paths else {
-        let reason = match paths.len() {
-            0 => "no user-data was given".to_owned(),
-            several => {
-                format!("{several} user-data documents were given; merging is not supported yet")
-            }
-        };
-        return Err(Trouble::new(Code::UserDataMissing, reason).into());
-    };
-    let bytes = std::fs::read(path).map_err(|error| {
-        Trouble::new(
-            Code::UserDataMissing,
-            format!("{}: {error}", path.display()),
-        )
-    })?;
-    let name = path
-        .file_name()
-        .unwrap_or(path.as_os_str())
-        .to_string_lossy();
-    Ok(accept(&name, &bytes)?)
 }
 
 /// The disk: an image file if `--disk` names one, else a disk of this machine.

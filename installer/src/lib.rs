@@ -13,6 +13,7 @@ pub mod choose;
 pub mod code;
 pub mod config;
 pub mod direct;
+pub mod documents;
 pub mod host_name;
 pub mod install;
 pub mod live;

@@ -9,6 +9,7 @@ use host::{Argv, Host, Linux};
 use nix::sys::reboot::{RebootMode, reboot};
 
 use crate::code::{Code, Trouble};
+use crate::documents::{Network, Source, Sources};
 use crate::install::{Request, install};
 use crate::report::{Event, EventWriter, Finished, Next, Outcome};
 use crate::screens::{InstallView, open_consoles, open_for_install};
@@ -60,16 +61,21 @@ pub fn run(mut events: EventWriter) -> Result<Infallible> {
     }
     let mut view = InstallView::new(open_consoles(open_for_install));
     view.draw();
-    let finished = from_medium(&call, &mut view, &mut events);
+    let finished = from_medium(&call, &cmdline, &mut view, &mut events);
     end(&finished, &mut view)
 }
 
-fn from_medium(call: &Call<'_>, view: &mut InstallView, events: &mut EventWriter) -> Finished {
+fn from_medium(
+    call: &Call<'_>,
+    cmdline: &str,
+    view: &mut InstallView,
+    events: &mut EventWriter,
+) -> Finished {
     let mut tell = |event: &Event| {
         events.write(event);
         view.event(event);
     };
-    let request = match request(call, &mut Linux) {
+    let request = match request(call, cmdline, &mut Linux) {
         Ok(request) => request,
         Err(error) => {
             let trouble = crate::code::find(&error).cloned();
@@ -86,7 +92,23 @@ fn from_medium(call: &Call<'_>, view: &mut InstallView, events: &mut EventWriter
     finished
 }
 
-fn request(call: &Call<'_>, host: &mut impl Host) -> Result<Request> {
+/// Where user-data may come from, the weakest first. The network is set up only if something has to be fetched.
+fn sources(medium: &Path, cmdline: &str) -> Sources {
+    Sources {
+        list: vec![
+            Source::File(medium.join("files-iso/config.yaml")),
+            Source::Folder("/oem".into()),
+            Source::Volumes,
+            Source::CommandLine(cmdline.to_owned()),
+        ],
+        network: Network {
+            authorities: Some(medium.join("landfall/ca")),
+            set_up: true,
+        },
+    }
+}
+
+fn request(call: &Call<'_>, cmdline: &str, host: &mut impl Host) -> Result<Request> {
     let Some(id) = call.media_id else {
         return Err(Trouble::new(
             Code::MediumNotFound,
@@ -98,7 +120,7 @@ fn request(call: &Call<'_>, host: &mut impl Host) -> Result<Request> {
     settle(host)?;
     Ok(Request {
         disk: "auto".to_owned(),
-        user_data: vec![medium.root.join("files-iso/config.yaml")],
+        user_data: sources(&medium.root, cmdline),
         payload: medium.root.join("landfall/payload"),
         medium: Some(medium.disk),
         media_id: Some(id.to_owned()),
@@ -163,7 +185,7 @@ mod tests {
     #[test]
     fn without_the_id_of_a_medium_nothing_is_looked_for() {
         let mut host = host::Recorder::default();
-        let error = request(&Call::parse("quiet"), &mut host).unwrap_err();
+        let error = request(&Call::parse("quiet"), "quiet", &mut host).unwrap_err();
         let trouble = crate::code::find(&error).unwrap();
         assert_eq!(trouble.code, Code::MediumNotFound);
         assert!(host.calls.is_empty());

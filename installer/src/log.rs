@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::documents::Account;
 use crate::plan::Plan;
 use crate::report::Event;
 
@@ -9,6 +10,7 @@ use crate::report::Event;
 #[derive(Debug, Default)]
 pub struct Log {
     lines: Vec<String>,
+    account: Option<Account>,
 }
 
 impl Log {
@@ -19,6 +21,9 @@ impl Log {
 
     /// Adds what an event says; progress is for screens and leaves no line, except when it is complete.
     pub fn event(&mut self, event: &Event) {
+        if let Event::UserData(account) = event {
+            self.account = Some(account.clone());
+        }
         let Some(text) = text(event) else { return };
         let at = uptime();
         self.lines
@@ -31,6 +36,7 @@ impl Log {
             "v": 1,
             "landfall": env!("CARGO_PKG_VERSION"),
             "uptime_s": uptime(),
+            "user_data": self.account,
             "plan": plan,
         });
         let mut log = self.lines.join("\n");
@@ -73,7 +79,8 @@ fn text(event: &Event) -> Option<String> {
             tui::plain::human_bytes(*total),
             tui::plain::human_rate(*rate)
         ),
-        Event::Progress { .. } => return None,
+        Event::Progress { .. } | Event::Waiting { .. } => return None,
+        Event::UserData(account) => account.to_string(),
         Event::Target {
             disk,
             image_id,
@@ -92,6 +99,22 @@ fn text(event: &Event) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_account_of_the_user_data_is_in_the_log_and_in_the_report() {
+        let account = Account {
+            documents: vec!["a".into(), "b".into()],
+            decisions: Vec::new(),
+        };
+        let mut log = Log::new();
+        log.event(&Event::UserData(account.clone()));
+        assert!(
+            log.lines[0].ends_with("] User-data: a, then b"),
+            "{:?}",
+            log.lines
+        );
+        assert_eq!(log.account, Some(account));
+    }
 
     #[test]
     fn steps_and_finished_progress_are_kept_and_the_rest_of_the_progress_is_not() {

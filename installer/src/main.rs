@@ -1,6 +1,7 @@
 //! The `landfall` binary: arguments -> one call -> exit code.
 
 mod cli;
+mod validate;
 
 use std::process::ExitCode;
 

@@ -12,6 +12,7 @@ use nix::fcntl::OFlag;
 use serde::Serialize;
 
 use crate::code::Trouble;
+use crate::documents::Account;
 
 /// Version of the events' schema.
 const EVENT_VERSION: u32 = 1;
@@ -96,6 +97,15 @@ pub enum Event {
         /// Seconds since the kernel started.
         uptime_s: f64,
     },
+    /// Something has to come from outside first; said every second.
+    Waiting {
+        /// What, in words.
+        what: String,
+        /// Seconds until it is given up.
+        left_s: u64,
+    },
+    /// The user-data is read and right: where it came from, and which document won.
+    UserData(Account),
     /// The plan is made: this disk gets this image.
     Target {
         /// The disk in words.

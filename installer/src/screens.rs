@@ -136,10 +136,19 @@ fn blank() -> InstallScreen {
     }
 }
 
+/// What is done before the first step.
+const CHECKING: &str = "Checking user-data, payload and disk";
+
+/// What is waited for, in steps of five seconds: on a serial port each is a line.
+fn waiting(what: &str, left_s: u64) -> String {
+    let left = tui::plain::human_time(left_s.next_multiple_of(5));
+    format!("Waiting for {what}, at most {left}")
+}
+
 /// Changes the screen as the event says.
 fn follow(screen: &mut InstallScreen, event: &Event) {
     match event {
-        Event::Started { .. } => screen.current = "Checking user-data, payload and disk".into(),
+        Event::Started { .. } => screen.current = CHECKING.into(),
         Event::Step {
             index,
             of,
@@ -176,6 +185,12 @@ fn follow(screen: &mut InstallScreen, event: &Event) {
                 rate: Some(*rate),
                 left_s: Some(left_s),
             });
+        }
+        Event::Waiting { what, left_s } => screen.current = waiting(what, *left_s),
+        Event::UserData(account) => {
+            let text = format!("user-data from {}", account.documents());
+            screen.log_tail.push(text);
+            screen.current = CHECKING.into();
         }
         Event::Target { disk, .. } => screen.disk = Some(disk.clone()),
         Event::Note { text } => screen.log_tail.push(format!("note: {text}")),
@@ -259,6 +274,34 @@ mod tests {
         let states: Vec<PhaseState> = view.screen.phases.iter().map(|phase| phase.state).collect();
         assert_eq!(states, [Done, Done, Active, Pending, Pending]);
         assert_eq!(view.screen.current, "Read back");
+    }
+
+    #[test]
+    fn what_is_waited_for_is_said_in_steps_and_the_work_goes_on_after_it() {
+        let mut view = InstallView::new(Vec::new());
+        let waiting = |left_s| Event::Waiting {
+            what: "a network address".into(),
+            left_s,
+        };
+        for (left_s, said) in [
+            (90, "1 min 30 s"),
+            (89, "1 min 30 s"),
+            (41, "45 s"),
+            (0, "0 s"),
+        ] {
+            view.event(&waiting(left_s));
+            let expected = format!("Waiting for a network address, at most {said}");
+            assert_eq!(view.screen.current, expected);
+        }
+        view.event(&Event::UserData(crate::documents::Account {
+            documents: vec!["config.yaml".into(), "cidata:user-data".into()],
+            decisions: Vec::new(),
+        }));
+        assert_eq!(view.screen.current, CHECKING);
+        assert_eq!(
+            view.screen.log_tail,
+            ["user-data from config.yaml, then cidata:user-data"]
+        );
     }
 
     #[test]

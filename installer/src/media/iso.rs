@@ -13,6 +13,7 @@ use host::{Argv, Host};
 use image::manifest::{MANIFEST_NAME, SLOT_NAME, verify_file};
 use image::{Digest, ImageId, Manifest};
 use serde::Serialize;
+use userdata::Variables;
 
 use super::Progress;
 use super::boot_files::copy_readable;
@@ -20,7 +21,7 @@ use super::calendar::{compact_time, rfc3339};
 use super::menu::{marker, render_efi_stub, render_menu};
 use super::payload::remove_if_there;
 use super::scratch::Scratch;
-use crate::config::accept;
+use crate::documents::{Document, combine, combine_part};
 
 /// Volume id that Kairos and the Palette agent know.
 const VOLUME_ID: &str = "COS_LIVE";
@@ -33,6 +34,10 @@ pub struct IsoOptions {
     pub payload: PathBuf,
     /// User-data file; it must be valid.
     pub user_data: PathBuf,
+    /// The user-data may lack what other documents bring.
+    pub partial: bool,
+    /// Certificates (PEM) that the installer trusts when it fetches user-data.
+    pub authorities: Vec<PathBuf>,
     /// The ISO; `<out>.sha256` is written beside it.
     pub out: PathBuf,
     /// Version of Landfall.
@@ -73,7 +78,8 @@ pub fn build_iso(
     on_progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Iso> {
     on_progress(Progress::Step("checking the user-data"));
-    let user_data = read_user_data(&options.user_data)?;
+    let user_data = read_user_data(&options.user_data, options.partial)?;
+    let authorities = read_authorities(&options.authorities)?;
     on_progress(Progress::Step("checking the payload"));
     let payload = fs::canonicalize(&options.payload)
         .with_context(|| format!("opening {}", options.payload.display()))?;
@@ -81,7 +87,7 @@ pub fn build_iso(
     verify_payload(&payload, &manifest, on_progress)?;
 
     on_progress(Progress::Step("writing the ISO"));
-    let media_id = derive_media_id(&manifest, &user_data, options)?;
+    let media_id = derive_media_id(&manifest, &user_data, &authorities, options)?;
     let name = options
         .out
         .file_name()
@@ -103,6 +109,7 @@ pub fn build_iso(
         payload: &payload,
         manifest: &manifest,
         media_id: &media_id,
+        authorities: &authorities,
         options,
     };
     let half = tree.write(&user_data, host)?;
@@ -133,7 +140,7 @@ pub fn build_iso(
     })
 }
 
-fn read_user_data(path: &Path) -> Result<Vec<u8>> {
+fn read_user_data(path: &Path, partial: bool) -> Result<Vec<u8>> {
     let size = fs::metadata(path)
         .with_context(|| format!("reading {}", path.display()))?
         .len();
@@ -146,8 +153,33 @@ fn read_user_data(path: &Path) -> Result<Vec<u8>> {
     );
     let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
     // What the installer would refuse on the site is refused here.
-    accept(&path.display().to_string(), &bytes).context("the user-data is not valid")?;
-    Ok(bytes)
+    let document = Document {
+        name: path.display().to_string(),
+        bytes,
+    };
+    let machine = Variables::of_an_example();
+    let documents = std::slice::from_ref(&document);
+    let (user_data, _) = combine_part(documents, &machine).context("the user-data is not valid")?;
+    if !partial && user_data.config_url.is_none() {
+        combine(documents, &machine)
+            .context("the user-data is not valid; if the site brings the rest, say --partial")?;
+    }
+    Ok(document.bytes)
+}
+
+/// The texts of certificates; one that is none is refused here, not on the site.
+fn read_authorities(paths: &[PathBuf]) -> Result<Vec<String>> {
+    let read = |path: &PathBuf| {
+        let text =
+            fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+        let trust = fetch::Trust {
+            certificates: vec![text.clone()],
+            ..fetch::Trust::default()
+        };
+        drop(trust.http().with_context(|| path.display().to_string())?);
+        Ok(text)
+    };
+    paths.iter().map(read).collect()
 }
 
 fn verify_payload(
@@ -166,14 +198,20 @@ fn verify_payload(
 }
 
 /// The same inputs give the same medium, and only those.
-fn derive_media_id(manifest: &Manifest, user_data: &[u8], options: &IsoOptions) -> Result<String> {
-    let parts = [
+fn derive_media_id(
+    manifest: &Manifest,
+    user_data: &[u8],
+    authorities: &[String],
+    options: &IsoOptions,
+) -> Result<String> {
+    let mut parts = vec![
         manifest.digest()?,
         Digest::of(user_data),
         Digest::of(options.version.as_bytes()),
         Digest::of(&options.epoch.to_le_bytes()),
         Digest::of(render_menu("").as_bytes()),
     ];
+    parts.extend(authorities.iter().map(|text| Digest::of(text.as_bytes())));
     let mut all = b"landfall 2026 media id".to_vec();
     for part in parts {
         all.extend_from_slice(part.as_bytes());
@@ -187,6 +225,7 @@ struct Tree<'a> {
     payload: &'a Path,
     manifest: &'a Manifest,
     media_id: &'a str,
+    authorities: &'a [String],
     options: &'a IsoOptions,
 }
 
@@ -303,6 +342,11 @@ impl Tree<'_> {
                 put("marker", format!("{}\n", self.media_id).as_bytes())?,
             ),
         ];
+        for (index, text) in self.authorities.iter().enumerate() {
+            let name = format!("{index:02}.pem");
+            let file = put(&name, text.as_bytes())?;
+            files.push((format!("/landfall/ca/{name}"), file));
+        }
         let names = self
             .manifest
             .files

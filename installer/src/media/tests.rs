@@ -85,6 +85,8 @@ fn iso_of(payload: &Path, user_data: &Path, out: &Path) -> anyhow::Result<Iso> {
     let options = IsoOptions {
         payload: payload.to_owned(),
         user_data: user_data.to_owned(),
+        partial: false,
+        authorities: Vec::new(),
         out: out.to_owned(),
         version: "1".to_owned(),
         epoch: EPOCH,

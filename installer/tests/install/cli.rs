@@ -19,7 +19,7 @@ fn command(program: &str) -> Command {
     Command::new(program)
 }
 
-fn landfall(args: &[&str]) -> Output {
+pub(crate) fn landfall(args: &[&str]) -> Output {
     command(LANDFALL).args(args).output().unwrap()
 }
 
@@ -36,12 +36,12 @@ fn in_shell(redirections: &str, args: &[&str], folder: &Path) -> Output {
 }
 
 #[track_caller]
-fn assert_exit(output: &Output, code: i32) {
+pub(crate) fn assert_exit(output: &Output, code: i32) {
     let (said, complained) = (stdout(output), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(code), "{said}\n{complained}");
 }
 
-fn stdout(output: &Output) -> String {
+pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 

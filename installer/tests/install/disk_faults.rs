@@ -8,6 +8,7 @@ use host::{Host as _, Linux, LoopRequest, Mount};
 use installer::check::hold;
 use installer::choose::{Wish, choose};
 use installer::code;
+use installer::documents::Sources;
 use installer::machine::{Disk, image_file, read_machine};
 use installer::report::{Finished, Outcome};
 use nix::fcntl::{Flock, FlockArg};
@@ -149,12 +150,12 @@ fn root_a_disk_with_a_mounted_file_system_is_refused() {
 }
 
 #[test]
-fn user_data_that_is_missing_wrong_or_given_twice_is_refused() {
+fn user_data_that_is_missing_or_wrong_is_refused() {
     let lab = Lab::with_tiny_payload();
     let before = fingerprint(&lab.disk());
     let mut request = lab.request(&lab.disk());
     let mut refuse = |files: &[&str], code: &str, reason: &str| {
-        request.user_data = files.iter().map(|name| lab.at(name)).collect();
+        request.user_data = Sources::files(files.iter().map(|name| lab.at(name)));
         let finished = installer::install::install(&request, &mut Linux, &mut |_| ());
         assert_refused(&finished, code, reason);
     };
@@ -163,6 +164,7 @@ fn user_data_that_is_missing_wrong_or_given_twice_is_refused() {
     refuse(&[], "LF-U02", "no user-data");
     refuse(&["nowhere"], "LF-U02", "nowhere");
     refuse(&["broken"], "LF-U01", "broken:3:");
+    refuse(&["user-data", "broken"], "LF-U01", "broken:3:");
     refuse(&["empty-password"], "LF-U01", "password");
     assert_eq!(fingerprint(&lab.disk()), before);
 }

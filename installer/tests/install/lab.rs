@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use host::{Host, Linux};
 use image::manifest::{CHUNK_SIZE, MANIFEST_NAME, SLOT_NAME, describe_file};
 use image::{Digest, Kind, Manifest};
+use installer::documents::Sources;
 use installer::install::{Request, install};
 use installer::media::{PayloadOptions, build_payload};
 use installer::payload::BOOT_FILES;
@@ -115,7 +116,7 @@ impl Lab {
     pub(crate) fn request(&self, disk: &Path) -> Request {
         Request {
             disk: disk.display().to_string(),
-            user_data: vec![self.at("user-data")],
+            user_data: Sources::files([self.at("user-data")]),
             payload: self.payload(),
             medium: None,
             media_id: None,

@@ -10,6 +10,7 @@ mod again;
 mod cli;
 mod disk;
 mod disk_faults;
+mod documents;
 mod door;
 mod extras;
 mod lab;

@@ -7,6 +7,7 @@
     reason = "helpers of tests; clippy knows only the tests themselves"
 )]
 
+mod documents;
 mod lab;
 mod machines;
 mod refusals;

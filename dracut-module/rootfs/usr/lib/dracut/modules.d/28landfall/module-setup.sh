@@ -48,6 +48,7 @@ install() {
 
     install_udev
     install_units
+    install_network
     remove_unused
 
     # systemd knows an initramfs by this file.
@@ -96,6 +97,16 @@ install_units() {
     # Old messages go on to the booted system; a lost one does not matter, a full memory does.
     mkdir -p "$initdir/etc/systemd/journald.conf.d"
     printf '[Journal]\nStorage=volatile\nRuntimeMaxUse=16M\n' >"$initdir/etc/systemd/journald.conf.d/landfall.conf"
+}
+
+# For user-data that is fetched: started by `landfall install`, and only then. Nothing here wants it, so that no install
+# without an address to fetch waits for a network.
+install_network() {
+    inst_multiple "$systemdutildir"/systemd-{networkd,network-generator} \
+        "$systemdsystemunitdir"/systemd-{networkd,network-generator}.service "$systemdsystemunitdir/systemd-networkd.socket" \
+        "$systemdsystemunitdir"/network{,-pre}.target "$systemdutildir/network/80-landfall.network"
+    # The account systemd-network comes with dracut's systemd module. Whom to trust, where the image has authorities at all.
+    inst_multiple -o /etc/ssl/certs/ca-certificates.crt
 }
 
 # What dracut's systemd module brings and this initramfs must not or need not have. The generators above all:
