@@ -66,7 +66,7 @@ impl<H: Host> Assembly<'_, H> {
         result
     }
 
-    fn carry_out(&mut self, step: &Step) -> Result<Notes> {
+    pub(crate) fn carry_out(&mut self, step: &Step) -> Result<Notes> {
         match step {
             Step::Mount { mount, .. } => self.mount_making(mount),
             Step::ExtraLayer { directories } => make_extra_layer(&self.paths.extra(), directories),
@@ -282,7 +282,7 @@ fn make_extra_layer(root: &Path, directories: &[NewDirectory]) -> Result<Notes> 
 }
 
 /// Makes a directory (and those above it) with exactly these attributes; one that exists is left alone.
-fn make_directory(path: &Path, attributes: Attributes) -> Result<()> {
+pub(crate) fn make_directory(path: &Path, attributes: Attributes) -> Result<()> {
     if path.is_dir() {
         return Ok(());
     }

@@ -155,7 +155,7 @@ impl<H: Host> Assembly<'_, H> {
         self.sentinel(mode.sentinel())
     }
 
-    fn mount_slot(&mut self, slot: &Slot, root: &SlotRoot) -> Result<Vec<String>> {
+    pub(crate) fn mount_slot(&mut self, slot: &Slot, root: &SlotRoot) -> Result<Vec<String>> {
         let device = self.host.attach_loop(&LoopRequest {
             file: slot.file.clone(),
             offset: root.offset,
@@ -283,4 +283,4 @@ fn extra_volume(paths: &Paths, state: &Partition, wanted: &ExtraVolume) -> Volum
 mod disk_tests;
 #[cfg(test)]
 #[path = "assemble_tests.rs"]
-mod tests;
+pub(crate) mod tests;

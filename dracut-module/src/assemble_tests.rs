@@ -13,7 +13,7 @@ use crate::testing::{Tree, put};
 const STATE_ID: &str = "0fc63daf-8483-4772-8e79-3d69d8477de4";
 
 /// Writes a slot image around a root and returns its id.
-pub(super) fn write_slot(file: &Path, root: &Path) -> ImageId {
+pub(crate) fn write_slot(file: &Path, root: &Path) -> ImageId {
     let content = Content {
         root: Digest::of(&fs::read(root).unwrap()),
         kernel: Digest::of(b"kernel"),

@@ -35,6 +35,7 @@ mod table;
 mod testing;
 #[cfg(test)]
 mod units_tests;
+pub mod visit;
 mod within;
 
 pub use assemble::assemble;

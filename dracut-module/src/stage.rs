@@ -48,6 +48,22 @@ pub fn default_sources() -> Vec<PathBuf> {
     SOURCES.iter().map(PathBuf::from).collect()
 }
 
+/// Whether a file of `sources` has a step for the stage `name` or its `.before` or `.after`.
+pub fn has_steps(name: &str, sources: &[PathBuf]) -> bool {
+    let passes = [
+        format!("{name}.before"),
+        name.to_owned(),
+        format!("{name}.after"),
+    ];
+    // What cannot be read is told when the stage runs.
+    source::read(sources, &mut StageReport::new(name))
+        .iter()
+        .any(|file| {
+            let has = |pass: &String| !file.stages.steps(pass).is_empty();
+            passes.iter().any(has)
+        })
+}
+
 /// Runs the stage `name` with its `.before` and `.after`.
 ///
 /// `root` is the tree in which it is carried out: `/` for the running system, `/sysroot` in the initramfs, where

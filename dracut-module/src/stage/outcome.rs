@@ -71,6 +71,13 @@ impl StageReport {
         }
     }
 
+    /// A stage that could not begin: `at` is the place where it failed.
+    pub fn failed(stage: &str, at: &Path, error: String) -> Self {
+        let mut report = Self::new(stage);
+        report.fail(at, "", "", error);
+        report
+    }
+
     /// What failed.
     pub fn failures(&self) -> impl Iterator<Item = &StepOutcome> {
         self.outcomes
