@@ -11,6 +11,7 @@ mod certificate;
 mod checks;
 mod finding;
 mod hint;
+mod hooks;
 mod install;
 mod key_path;
 mod landfall;

@@ -105,6 +105,8 @@ rules! {
     TwoDisks = "U40",
     /// A variable that there is not, or that this machine has no value for.
     Variable = "U41",
+    /// A stage that runs inside the new system changes what does not stay.
+    Fleeting = "U42",
 }
 
 impl fmt::Display for Rule {

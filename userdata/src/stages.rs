@@ -28,14 +28,14 @@ pub use system::{Override, Systemctl};
 pub(crate) use account_schema::{LISTED_USER, SITE_USER};
 pub(crate) use accounts::{read_listed, read_site_users};
 pub(crate) use cloud_init::{CLOUD_INIT, check_form as check_cloud_init, read as read_cloud_init};
-pub(crate) use schema::{NAMES, STEP, is_stage};
+pub(crate) use schema::{NAMES, STEP, base, is_stage};
 
 use crate::finding::{Findings, Position, Rule};
 use crate::hint::did_you_mean;
 use crate::key_path::KeyPath;
 use crate::place::{check_path, is_account_name, path_fault};
 use crate::schema::{Schema, check_object};
-use crate::tree::{Node, Value};
+use crate::tree::{Entry, Node, Value};
 
 /// Every stage with its steps, in the order of the document.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -149,6 +149,7 @@ pub(crate) fn read(node: &Node, path: &KeyPath<'_>, findings: &mut Findings) -> 
     for entry in node.entries() {
         let path = path.key(&entry.key);
         check_stage_name(&entry.key, entry.position, &path, findings);
+        warn_of_fleeting(entry, &path, findings);
         let steps = read_stage(&entry.node, entry.position, &path, findings);
         stages.0.insert(entry.key.clone(), steps);
     }
@@ -171,6 +172,16 @@ fn check_stage_name(name: &str, position: Position, path: &KeyPath<'_>, findings
         "no host runs a stage of this name by itself",
         &advice,
     );
+}
+
+/// On a system that can be written, these stages were the place for changes of the image; here the image stays as it is.
+fn warn_of_fleeting(entry: &Entry, path: &KeyPath<'_>, findings: &mut Findings) {
+    if !schema::base(&entry.key).ends_with("-chroot") || entry.node.items().is_empty() {
+        return;
+    }
+    let reason = "what these steps write outside of `/oem`, `/usr/local` and the directories that persist does not stay";
+    let advice = "write it in `initramfs` or `boot`, which run at every start, or put it into the provider image";
+    findings.warning(Rule::Fleeting, entry.position, path, reason, advice);
 }
 
 fn read_stage(

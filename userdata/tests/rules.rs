@@ -503,6 +503,13 @@ const CASES: &[Case] = &[
         ("no variable `${hostname}`", "`${serial}`"),
         "#cloud-config\nstylus:\n  site:\n    tags: {id: \"${serial}\"}\n",
     ),
+    warning(
+        "U42",
+        "#cloud-config\nstages:\n  after-install-chroot:\n    - commands: [apt-get install htop]\n",
+        "3:3 stages.after-install-chroot",
+        ("does not stay", "provider image"),
+        "#cloud-config\nstages:\n  after-install:\n    - commands: [sync]\n",
+    ),
 ];
 
 fn findings(document: &str, by: By) -> Vec<Finding> {

@@ -20,14 +20,17 @@ pub(crate) const NAMES: &[(&str, &str)] = &[
         "reconcile",
         "Five minutes after the start, then every hour.",
     ),
-    ("before-install", "Before an installation writes anything."),
+    (
+        "before-install",
+        "In an installation, when the filesystems are made and before the system is written.",
+    ),
     (
         "after-install",
-        "After an installation, outside of the new system.",
+        "At the end of an installation, outside of the new system.",
     ),
     (
         "after-install-chroot",
-        "After an installation, inside the new system.",
+        "At the end of an installation, inside the new system.",
     ),
     ("before-upgrade", "Before an upgrade writes anything."),
     (
@@ -39,10 +42,13 @@ pub(crate) const NAMES: &[(&str, &str)] = &[
         "After an upgrade, inside the new system.",
     ),
     ("before-reset", "Before a reset writes anything."),
-    ("after-reset", "After a reset, outside of the new system."),
+    (
+        "after-reset",
+        "At the end of a reset, outside of the new system.",
+    ),
     (
         "after-reset-chroot",
-        "After a reset, inside the new system.",
+        "At the end of a reset, inside the new system.",
     ),
 ];
 
