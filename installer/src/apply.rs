@@ -5,6 +5,7 @@
 mod esp;
 mod images;
 mod replace;
+mod stages;
 mod table;
 
 pub(crate) use esp::readable as esp_readable;
@@ -19,6 +20,7 @@ use anyhow::{Context, Result};
 use host::files::{sync_filesystem, write_synced};
 use host::{Argv, Host, LoopRequest, Mount};
 use partition::{Filesystem, Partition};
+use sysroot::stage::StageReport;
 use uuid::Uuid;
 
 use crate::code::{Code, OrTrouble};
@@ -35,6 +37,9 @@ const EXT_FEATURES: &str = "^metadata_csum_seed,^orphan_file";
 
 /// Bytes from which on a FAT file system is made as FAT32.
 const FAT32_LEAST: u64 = 64 << 20;
+
+/// Name of the report of the operator's stages beside the log.
+const STAGES: &str = "stages.json";
 
 /// What a run needs beside the plan.
 #[derive(Debug)]
@@ -61,6 +66,8 @@ struct Run<'a, H: Host> {
     copied: Option<blake3::Hash>,
     on_event: &'a mut dyn FnMut(&Event),
     log: &'a dyn Fn() -> Vec<(String, Vec<u8>)>,
+    /// What became of the operator's stages.
+    stages: Vec<StageReport>,
 }
 
 /// Carries out `plan`. `log` gives the files of the log at the moment when they are kept, on success and on failure.
@@ -78,6 +85,7 @@ pub fn apply<H: Host>(
         copied: None,
         on_event,
         log,
+        stages: Vec::new(),
     };
     let applied = run.steps();
     if applied.is_err() {
@@ -163,6 +171,11 @@ impl<H: Host> Run<'_, H> {
                 table::write_boot_sector(self.tools.disk, &self.plan.layout, &boot_code.0)
                     .or_trouble(Code::WriteFailed)
             }
+            Step::RunStage {
+                stage,
+                within,
+                origin,
+            } => self.run_stage(stage, *within, origin),
             Step::KeepLog { to } => {
                 // A lost log is a pity; an install that fails for it is a truck roll.
                 if let Err(error) = self.keep_log(to) {
@@ -279,6 +292,16 @@ impl<H: Host> Run<'_, H> {
                 path: format!("{}/{name}", to.path),
             })?;
             write_synced(&path, &bytes, 0o640).or_trouble(Code::WriteFailed)?;
+        }
+        if !self.stages.is_empty() {
+            let path = self.place(&Place {
+                partition: to.partition,
+                path: format!("{}/{STAGES}", to.path),
+            })?;
+            let report =
+                serde_json::to_vec_pretty(&self.stages).context("the report of the stages")?;
+            // It quotes what commands wrote, which may be a secret.
+            write_synced(&path, &report, 0o600).or_trouble(Code::WriteFailed)?;
         }
         Ok(())
     }

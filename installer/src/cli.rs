@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use installer::documents::{Printed, Sources};
+use installer::hooks::Runner;
 use installer::install::{Request, install, prepare};
 use installer::media::{self, IsoOptions, PayloadOptions, build_iso, build_payload};
 use installer::report::{Event, EventWriter, Exit};
@@ -250,6 +251,7 @@ fn request(disk: String, user_data: Vec<PathBuf>, payload: &Path) -> Result<Requ
         payload,
         medium: None,
         media_id: None,
+        runner: Runner::Host,
     })
 }
 

@@ -37,6 +37,7 @@ pub enum Code {
     ReadBackDiffers,
     ProgramFailed,
     MountFailed,
+    StageStopped,
     BootFilesBad,
     RecoveryOnly,
     RecoveryDisk,
@@ -48,7 +49,7 @@ pub enum Code {
 
 impl Code {
     /// Every code there is.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::UserDataInvalid,
         Self::UserDataMissing,
         Self::UserDataUnreachable,
@@ -72,6 +73,7 @@ impl Code {
         Self::ReadBackDiffers,
         Self::ProgramFailed,
         Self::MountFailed,
+        Self::StageStopped,
         Self::BootFilesBad,
         Self::RecoveryOnly,
         Self::RecoveryDisk,
@@ -109,6 +111,7 @@ impl Code {
             Self::ReadBackDiffers => "LF-I04",
             Self::ProgramFailed => "LF-I05",
             Self::MountFailed => "LF-I06",
+            Self::StageStopped => "LF-I07",
             Self::RecoveryOnly => "LF-R01",
             Self::RecoveryDisk => "LF-R02",
             Self::RecoveryMount => "LF-R03",
@@ -179,6 +182,9 @@ impl Code {
             }
             Self::WriteFailed | Self::ReadBackDiffers => {
                 "The disk does not keep what is written: replace it and start the install again."
+            }
+            Self::StageStopped => {
+                "Do what the reason says, or correct the stage before-install of the user-data, and start the install again."
             }
             Self::ProgramFailed | Self::MountFailed => {
                 "Start the install again; if it fails at the same step, send us the log."

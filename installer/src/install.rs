@@ -15,6 +15,7 @@ use crate::choose::choose;
 use crate::code::{self, Code, Trouble};
 use crate::config::{Config, configure};
 use crate::documents::{self, Account, Document, OnHost, Sources};
+use crate::hooks::{Hooks, Runner};
 use crate::log::Log;
 use crate::machine::{self, Disk, Machine};
 use crate::payload::Payload;
@@ -37,6 +38,8 @@ pub struct Request {
     pub medium: Option<PathBuf>,
     /// Id of the install medium.
     pub media_id: Option<String>,
+    /// Who installs; it decides whether the operator's stages around the install run.
+    pub runner: Runner,
 }
 
 /// Everything decided, nothing written.
@@ -100,6 +103,7 @@ fn decide(request: &Request, (user_data, account): (UserData, Account)) -> Resul
         config: &config,
         disk: &disk,
         payload: &payload,
+        hooks: &Hooks::of(&user_data, request.runner),
         media_id: &media_id,
         esp_stub: ESP_STUB,
     };
@@ -142,6 +146,9 @@ pub fn install<H: Host>(
                 tell(&Event::Note {
                     text: note.to_string(),
                 });
+            }
+            for note in &plan.notes {
+                tell(&Event::Note { text: note.clone() });
             }
             match carry_out(&ready, host, &mut tell, &log) {
                 Ok(()) => Finished::installed(ready.prepared.next, started.elapsed()),

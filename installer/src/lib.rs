@@ -14,6 +14,7 @@ pub mod code;
 pub mod config;
 pub mod direct;
 pub mod documents;
+pub mod hooks;
 pub mod host_name;
 pub mod install;
 pub mod live;

@@ -10,6 +10,7 @@ use nix::sys::reboot::{RebootMode, reboot};
 
 use crate::code::{Code, Trouble};
 use crate::documents::{Network, Source, Sources};
+use crate::hooks::Runner;
 use crate::install::{Request, install};
 use crate::report::{Event, EventWriter, Finished, Next, Outcome};
 use crate::screens::{InstallView, open_consoles, open_for_install};
@@ -124,6 +125,7 @@ fn request(call: &Call<'_>, cmdline: &str, host: &mut impl Host) -> Result<Reque
         payload: medium.root.join("landfall/payload"),
         medium: Some(medium.disk),
         media_id: Some(id.to_owned()),
+        runner: Runner::LiveInstaller,
     })
 }
 

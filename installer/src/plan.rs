@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::bootloader::render_env;
 use crate::code::{Code, OrTrouble, Trouble};
 use crate::config::Config;
+use crate::hooks::Hooks;
 use crate::machine::Disk;
 use crate::payload::Payload;
 
@@ -23,7 +24,7 @@ mod env;
 pub mod reset;
 mod step;
 
-pub use step::{Content, Place, Step};
+pub use step::{Content, Origin, Place, Step, Within};
 
 /// Title of the default menu entry.
 const MENU_TITLE: &str = "Palette Edge";
@@ -56,6 +57,9 @@ pub struct Plan {
     pub image_id: String,
     /// Version of that image.
     pub version: String,
+    /// What whoever reads the plan should know beside it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// The steps.
     pub steps: Vec<Step>,
 }
@@ -69,6 +73,8 @@ pub struct Inputs<'a> {
     pub disk: &'a Disk,
     /// The payload.
     pub payload: &'a Payload,
+    /// The operator's stages around it.
+    pub hooks: &'a Hooks,
     /// Id of the install medium, for the recovery partition.
     pub media_id: &'a str,
     /// Text of the stub on the EFI system partition.
@@ -96,6 +102,7 @@ pub fn plan(inputs: &Inputs<'_>, mut id: impl FnMut() -> Uuid) -> Result<Plan> {
     for role in [Role::Oem, Role::Recovery, Role::State, Role::Persistent] {
         steps.push(mount(of(&layout, role)?));
     }
+    steps.extend(inputs.hooks.step("before-install"));
     steps.push(Step::WriteImages {
         slots: slots.clone(),
         recovery: Some(slot_copy.clone()),
@@ -115,6 +122,8 @@ pub fn plan(inputs: &Inputs<'_>, mut id: impl FnMut() -> Uuid) -> Result<Plan> {
         });
     }
     steps.push(fill_esp(inputs.payload, inputs.esp_stub, esp.number));
+    steps.extend(inputs.hooks.step("after-install-chroot"));
+    steps.extend(inputs.hooks.step("after-install"));
     steps.push(Step::KeepLog {
         to: Place::new("persistent", LOG_FOLDER),
     });
@@ -131,6 +140,7 @@ pub fn plan(inputs: &Inputs<'_>, mut id: impl FnMut() -> Uuid) -> Result<Plan> {
         image_id: inputs.payload.manifest.image_id.to_string(),
         version: inputs.payload.manifest.version.clone(),
         layout,
+        notes: inputs.hooks.passed_over.iter().cloned().collect(),
         steps,
     })
 }
@@ -366,6 +376,9 @@ impl fmt::Display for Plan {
         writeln!(f, "Image:     {} ({})\n", self.version, self.image_id)?;
         writeln!(f, "{}", self.layout)?;
         for note in self.layout.notes() {
+            writeln!(f, "note: {note}")?;
+        }
+        for note in &self.notes {
             writeln!(f, "note: {note}")?;
         }
         for (index, step) in self.steps.iter().enumerate() {

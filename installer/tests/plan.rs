@@ -14,6 +14,7 @@ use image::{Digest, Kind, Manifest};
 use installer::choose::choose;
 use installer::code;
 use installer::config::{Config, configure};
+use installer::hooks::{Hooks, Runner};
 use installer::machine::{Disk, Machine};
 use installer::payload::{BOOT_FILES, Payload};
 use installer::plan::{Content, Inputs, Plan, Step, plan};
@@ -107,6 +108,7 @@ fn plan_for(config: &Config, disk: &Disk, payload: &Payload) -> anyhow::Result<P
         config,
         disk,
         payload,
+        hooks: &Hooks::default(),
         media_id: "ffeeddccbbaa99887766554433221100",
         esp_stub: "# the stub\n",
     };
@@ -159,6 +161,48 @@ fn case(machine_name: &str, user_data_name: &str) -> String {
 #[test]
 fn a_virtio_disk_of_16_gib() {
     insta::assert_snapshot!(case("bios-virtio", "eks-hybrid"));
+}
+
+#[test]
+fn the_operators_stages_stand_in_the_plan_where_they_run() {
+    let text = "#cloud-config\nstages:\n  before-install.after:\n    - commands: [echo canary]\n  after-install:\n    - commands: [echo canary]\n  after-install-chroot:\n    - commands: [echo canary]\n";
+    let user_data = userdata::parse("hooks", text.as_bytes()).user_data.unwrap();
+    let config = config(&user_data, "auto").unwrap();
+    let machine = machine("bios-virtio");
+    let disk = choose(&config.wish, &machine, None).unwrap();
+    let plan_by = |runner| {
+        let inputs = Inputs {
+            config: &config,
+            disk: &disk,
+            payload: &payload(),
+            hooks: &Hooks::of(&user_data, runner),
+            media_id: "ffeeddccbbaa99887766554433221100",
+            esp_stub: "# the stub\n",
+        };
+        plan(&inputs, counting()).unwrap()
+    };
+    let live = plan_by(Runner::LiveInstaller);
+    let texts: Vec<String> = live.steps.iter().map(ToString::to_string).collect();
+    let at = |text: &str| texts.iter().position(|one| one == text).unwrap();
+    let before = at("run the stage before-install");
+    assert_eq!(before, at("mount persistent") + 1);
+    assert!(texts[before + 1].starts_with("write state:/cOS/active.img"));
+    let end = at("run the stage after-install-chroot in the new system");
+    assert_eq!(texts[end + 1], "run the stage after-install");
+    assert!(texts[end + 2].starts_with("keep the log"));
+    assert!(live.notes.is_empty());
+    // What is to be run may be a secret: who reads the plan sees its length.
+    let json = serde_json::to_string(&live).unwrap();
+    assert!(
+        json.contains("\"stage\":\"after-install\"") && !json.contains("canary"),
+        "{json}"
+    );
+
+    let host = plan_by(Runner::Host);
+    assert_eq!(host.steps.len() + 3, live.steps.len());
+    assert!(host.to_string().contains(
+        "note: before-install, after-install-chroot, after-install of the user-data: not run"
+    ));
 }
 
 #[test]

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::bootloader::{EnvError, render_env};
 use crate::code::{Code, OrTrouble, Trouble};
+use crate::hooks::around_reset;
 use crate::machine::Disk;
 use crate::payload::Payload;
 
@@ -54,6 +55,8 @@ pub struct Found {
     pub grub_options: Vec<(String, String)>,
     /// Title of the default menu entry from there.
     pub menu_title: Option<String>,
+    /// The stages around a reset that the files on OEM have.
+    pub stages: Vec<&'static str>,
 }
 
 /// Everything a reset is planned from.
@@ -153,20 +156,18 @@ pub fn plan(inputs: &ResetInputs<'_>, mut id: impl FnMut() -> Uuid) -> Result<Pl
     let bios = bios_boot(disk, payload, layout)?;
     let persistent = of(layout, Role::Persistent)?;
 
-    let mut steps = Vec::new();
+    let mut steps = before(inputs)?;
     steps.extend(slot(inputs, ACTIVE)?);
     steps.extend(slot(inputs, PASSIVE)?);
     steps.extend(configuration(inputs, &environment)?);
     steps.extend(boot_files(inputs, bios, &mut id)?);
     steps.push(mount(of(layout, Role::Oem)?));
     steps.extend(environment.mark());
-    steps.extend([
-        make_filesystem(persistent, id()),
-        mount(persistent),
-        Step::KeepLog {
-            to: Place::new("persistent", LOG_FOLDER),
-        },
-    ]);
+    steps.extend([make_filesystem(persistent, id()), mount(persistent)]);
+    steps.extend(after(inputs)?);
+    steps.push(Step::KeepLog {
+        to: Place::new("persistent", LOG_FOLDER),
+    });
     steps.extend(environment.clear_mark());
     steps.push(Step::Unmount);
 
@@ -176,8 +177,35 @@ pub fn plan(inputs: &ResetInputs<'_>, mut id: impl FnMut() -> Uuid) -> Result<Pl
         image_id: payload.manifest.image_id.to_string(),
         version: payload.manifest.version.clone(),
         layout: layout.clone(),
+        notes: Vec::new(),
         steps,
     })
+}
+
+/// The operator's stage before anything is changed.
+fn before(inputs: &ResetInputs<'_>) -> Result<Vec<Step>> {
+    let mut run = around_reset(&inputs.found.stages, true).peekable();
+    if run.peek().is_none() {
+        return Ok(Vec::new());
+    }
+    let mut steps = vec![
+        mount(of(inputs.layout, Role::Oem)?),
+        mount(of(inputs.layout, Role::State)?),
+    ];
+    steps.extend(run);
+    steps.push(Step::Unmount);
+    Ok(steps)
+}
+
+/// The operator's stages when all is new; OEM and persistent are mounted then.
+fn after(inputs: &ResetInputs<'_>) -> Result<Vec<Step>> {
+    let mut run = around_reset(&inputs.found.stages, false).peekable();
+    if run.peek().is_none() {
+        return Ok(Vec::new());
+    }
+    let mut steps = vec![mount(of(inputs.layout, Role::State)?)];
+    steps.extend(run);
+    Ok(steps)
 }
 
 /// One slot: written beside, read back, renamed. Unmounting empties the journal: GRUB does not replay it, and would

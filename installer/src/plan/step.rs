@@ -124,6 +124,15 @@ pub enum Step {
         /// Boot code of sector 0.
         boot_code: Content,
     },
+    /// Runs a stage of the operator, with its `.before` and `.after`.
+    RunStage {
+        /// Name of the stage.
+        stage: &'static str,
+        /// In which system.
+        within: Within,
+        /// Where its steps are written.
+        origin: Origin,
+    },
     /// Leaves log and report of the install on the persistent partition.
     KeepLog {
         /// Folder.
@@ -138,6 +147,26 @@ pub enum Step {
         /// Boot code of sector 0.
         boot_code: Content,
     },
+}
+
+/// The system in which a stage runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Within {
+    /// The one that installs.
+    Installer,
+    /// The one that was installed, as far as it is there.
+    NewSystem,
+}
+
+/// Where the steps of a stage are written.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// In this stage file, which is made of the user-data.
+    UserData(Content),
+    /// In the files of the OEM partition.
+    Oem,
 }
 
 /// A file on a partition.
@@ -188,6 +217,7 @@ impl Step {
             | Self::WriteTable
             | Self::MakeFilesystem { .. }
             | Self::Mount { .. } => Phase::Prepare,
+            Self::RunStage { stage, .. } => phase_of(stage),
             Self::WriteImages { .. } => Phase::Write,
             Self::VerifyImages { .. } | Self::Replace { .. } => Phase::Verify,
             Self::CopyFile { .. } | Self::WriteFile { .. } | Self::Remove { .. } => {
@@ -202,6 +232,14 @@ impl Step {
             | Self::Unmount
             | Self::MakeBootable { .. } => Phase::Boot,
         }
+    }
+}
+
+/// Stages run before the system is written, or when all but the last steps are done.
+const fn phase_of(stage: &str) -> Phase {
+    match stage.as_bytes() {
+        [b'b', b'e', b'f', b'o', b'r', b'e', ..] => Phase::Prepare,
+        _ => Phase::Boot,
     }
 }
 
@@ -245,6 +283,12 @@ impl fmt::Display for Step {
             Self::FillEsp { .. } => write!(f, "fill the EFI system partition"),
             Self::NameEspFiles { .. } => write!(f, "put the new files in place on the ESP"),
             Self::WriteBootSector { .. } => write!(f, "write the boot sector"),
+            Self::RunStage {
+                stage,
+                within: Within::Installer,
+                ..
+            } => write!(f, "run the stage {stage}"),
+            Self::RunStage { stage, .. } => write!(f, "run the stage {stage} in the new system"),
             Self::KeepLog { to } => write!(f, "keep the log in {to}"),
             Self::Unmount => write!(f, "unmount and sync"),
             Self::MakeBootable { .. } => write!(f, "make the disk bootable"),

@@ -15,6 +15,7 @@ use crate::apply::{Tools, apply, esp_readable, loop_over, read_at};
 use crate::check;
 use crate::code::{self, Code, OrTrouble, Trouble};
 use crate::config::configure;
+use crate::hooks::AROUND_RESET;
 use crate::install::ESP_STUB;
 use crate::log::Log;
 use crate::machine::Disk;
@@ -213,6 +214,11 @@ fn look<H: Host>(request: &Request, disk: &OnDisk<'_>, host: &mut H) -> Result<F
     visit(request, wanted(layout, Role::Oem)?, host, |oem| {
         found.grubenv = fs::read(oem.join("grubenv")).ok();
         found.cluster_stages = oem.join(CLUSTER_STAGES).exists();
+        let sources = [oem.to_owned()];
+        let there = AROUND_RESET.into_iter().map(|(stage, _)| stage);
+        found.stages = there
+            .filter(|stage| sysroot::stage::has_steps(stage, &sources))
+            .collect();
         // Only for a block that must be made anew; without it, its variables are those of any install.
         if let Ok(user_data) = register::read_user_data(&oem.join(register::USER_DATA))
             && let Ok(config) = configure(&user_data, "auto", &mut |_| "!".to_owned())

@@ -10,6 +10,7 @@ use host::{Host, Linux};
 use image::manifest::{CHUNK_SIZE, MANIFEST_NAME, SLOT_NAME, describe_file};
 use image::{Digest, Kind, Manifest};
 use installer::documents::Sources;
+use installer::hooks::Runner;
 use installer::install::{Request, install};
 use installer::media::{PayloadOptions, build_payload};
 use installer::payload::BOOT_FILES;
@@ -120,6 +121,7 @@ impl Lab {
             payload: self.payload(),
             medium: None,
             media_id: None,
+            runner: Runner::Host,
         }
     }
 

@@ -13,6 +13,7 @@ mod disk_faults;
 mod documents;
 mod door;
 mod extras;
+mod hooks;
 mod lab;
 mod payload_faults;
 mod readers;

@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use host::{Argv, Linux};
 use installer::apply::{Tools, apply};
 use installer::config::configure;
+use installer::hooks::Hooks;
 use installer::machine::{Disk, image_file};
 use installer::payload::Payload;
 use installer::plan::{Inputs, Plan, plan};
@@ -27,6 +28,7 @@ fn planned(lab: &Lab, payload: &Payload) -> Plan {
         config: &config,
         disk: &disk,
         payload,
+        hooks: &Hooks::default(),
         media_id: "00112233445566778899aabbccddeeff",
         esp_stub: "# the stub\n",
     };

@@ -219,6 +219,40 @@ fn a_sound_disk_gets_slots_first_boot_files_then_and_loses_its_data_last() {
 }
 
 #[test]
+fn the_operators_stages_come_before_the_first_write_and_when_the_data_is_new() {
+    let found = Found {
+        stages: vec!["after-reset", "after-reset-chroot", "before-reset"],
+        ..sound()
+    };
+    let texts = texts(&planned(&found));
+    assert_eq!(
+        texts[..5],
+        [
+            "mount oem",
+            "mount state",
+            "run the stage before-reset",
+            "unmount and sync",
+            "mount state",
+        ]
+    );
+    let persistent = texts
+        .iter()
+        .position(|text| text == "mount persistent")
+        .unwrap();
+    assert_eq!(
+        texts[persistent + 1..],
+        [
+            "mount state",
+            "run the stage after-reset-chroot in the new system",
+            "run the stage after-reset",
+            "keep the log in persistent:/.state/var-log.bind/landfall",
+            "let the machine start into the new system (oem:/grubenv)",
+            "unmount and sync",
+        ]
+    );
+}
+
+#[test]
 fn what_is_missing_or_damaged_beside_the_slots_is_made_anew_and_nothing_else_is_formatted() {
     let found = Found {
         grubenv: Some(vec![0; 1024]),
@@ -229,6 +263,7 @@ fn what_is_missing_or_damaged_beside_the_slots_is_made_anew_and_nothing_else_is_
         boot_code: Vec::new(),
         grub_options: vec![("extra_cmdline".into(), "b".into())],
         menu_title: Some("Till".into()),
+        stages: Vec::new(),
     };
     let plan = planned(&found);
     let texts = texts(&plan);
