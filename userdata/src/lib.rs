@@ -317,8 +317,8 @@ pub struct StageFile {
 ///
 /// It never fails: a file that is not YAML has no stages, a step with an error is left out, and the findings say so,
 /// because one broken step must not take the host's login or network with it. No header is asked for, and keys
-/// other than `stages` and those of cloud-init are not looked at; the latter become steps before the others, as in
-/// Kairos.
+/// other than `stages`, those of cloud-init and `stylus.site.users` are not looked at; the two latter become steps before
+/// the others, as in Kairos.
 pub fn parse_stage_file(name: &str, bytes: &[u8]) -> StageFile {
     let mut findings = Findings::tolerating(name, Tolerance::AtBoot);
     let (name, stages) = read_stage_file(bytes, &mut findings).unwrap_or_default();
@@ -336,5 +336,10 @@ fn read_stage_file(bytes: &[u8], findings: &mut Findings) -> Option<(Option<Stri
         schema::wrong_type(&document, "a mapping", &KeyPath::ROOT, findings);
     }
     stages::check_cloud_init(&document, findings);
-    Some((document.text_at("name"), read_stages(&document, findings).0))
+    let mut all = Stages::default();
+    if let Some(step) = stages::read_site_users_step(&document, findings) {
+        all.push(stages::SITE_USERS_STAGE, step);
+    }
+    all.append(read_stages(&document, findings).0);
+    Some((document.text_at("name"), all))
 }

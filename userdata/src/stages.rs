@@ -9,6 +9,7 @@ mod files;
 mod host_name;
 mod layout;
 mod schema;
+mod site_users;
 mod sources;
 mod system;
 
@@ -29,6 +30,7 @@ pub(crate) use account_schema::{LISTED_USER, SITE_USER};
 pub(crate) use accounts::{read_listed, read_site_users};
 pub(crate) use cloud_init::{CLOUD_INIT, check_form as check_cloud_init, read as read_cloud_init};
 pub(crate) use schema::{NAMES, STEP, base, is_stage};
+pub(crate) use site_users::{STAGE as SITE_USERS_STAGE, read as read_site_users_step};
 
 use crate::finding::{Findings, Position, Rule};
 use crate::hint::did_you_mean;

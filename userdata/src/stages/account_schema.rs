@@ -80,7 +80,7 @@ pub(crate) static SITE_USER: Schema = tolerant(&[
             "The password in clear text.",
         ),
         field("hashed_passwd", Shape::Text, "Hash of the password."),
-        field(
+        not_carried_out(
             "passwordExpiry",
             Shape::Text,
             "Day on which the password ends, as `2027-12-31`.",

@@ -100,12 +100,21 @@ pub(crate) fn read_site_users(
     path: &KeyPath<'_>,
     findings: &mut Findings,
 ) -> Vec<User> {
-    let items = node.items().iter().enumerate();
-    let mut users: Vec<User> = items
-        .filter_map(|(index, item)| read_item(item, &path.item(index), findings))
-        .collect();
-    let entries = node.entries().iter();
-    users.extend(entries.filter_map(|entry| read_named(entry, path, findings)));
+    let mut users = Vec::new();
+    let mut take = |findings: &mut Findings, read: &dyn Fn(&mut Findings) -> Option<User>| {
+        let errors = findings.errors();
+        // A user with an error is left out; the others can log in.
+        let user = read(findings).filter(|_| findings.errors() == errors);
+        users.extend(user);
+    };
+    for (index, item) in node.items().iter().enumerate() {
+        take(findings, &|findings| {
+            read_item(item, &path.item(index), findings)
+        });
+    }
+    for entry in node.entries() {
+        take(findings, &|findings| read_named(entry, path, findings));
+    }
     users
 }
 

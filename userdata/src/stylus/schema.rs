@@ -1,7 +1,7 @@
 //! The keys under `stylus` (`reference/palette.md` 1.3 to 1.5); the network has its own table.
 
 use super::network::NETWORK;
-use crate::schema::{Schema, Shape, Unknown, field, not_carried_out, obsolete, renamed, strict};
+use crate::schema::{Schema, Shape, Unknown, field, obsolete, renamed, strict};
 use crate::stages::SITE_USER;
 
 const UNDER_INSTALL: &str = "move it under `install:`, a block of its own at the start of a line";
@@ -237,7 +237,7 @@ static SITE: Schema = Schema {
             Shape::Text,
             "Start of a generated ID; `edge` if absent.",
         ),
-        not_carried_out(
+        field(
             "deviceUIDPaths",
             Shape::Objects(&DEVICE_UID_PATH),
             "Files from which the ID is read, in this order.",
@@ -282,17 +282,17 @@ static SITE: Schema = Schema {
             Shape::Object(&TAGS),
             "Labels of the edge host, by name. Their values may have variables.",
         ),
-        not_carried_out(
+        field(
             "tagsFromFile",
             Shape::Object(&TAGS_FROM_FILE),
             "A file on the host with more labels.",
         ),
-        not_carried_out(
+        field(
             "tagsFromScript",
             Shape::Object(&TAGS_FROM_SCRIPT),
             "A script on the host that prints more labels.",
         ),
-        not_carried_out(
+        field(
             "users",
             Shape::ObjectsOrNamed(&SITE_USER),
             "Users of the operating system, as a list or by name.",
