@@ -11,7 +11,7 @@ use installer::hooks::Runner;
 use installer::install::{Request, install, prepare};
 use installer::media::{self, IsoOptions, PayloadOptions, build_iso, build_payload};
 use installer::report::{Event, EventWriter, Exit};
-use installer::{host_name, live, register, site_network};
+use installer::{identity, live, register, site_network};
 
 use crate::validate;
 
@@ -220,9 +220,11 @@ fn command(command: Command) -> Result<Exit> {
         Command::Plan(args) => show_plan(args),
         Command::Install(args) => run_install(args),
         Command::Id => {
+            let user_data = register::read_user_data(&Path::new("/oem").join(register::USER_DATA));
+            let site = user_data.as_ref().ok().map(|data| &data.stylus.site);
             say(
                 &mut io::stdout(),
-                &register::edge_host_id(Path::new("/oem"))?,
+                &identity::edge_host_id(Path::new("/"), site)?,
             );
             Ok(Exit::Done)
         }
@@ -345,16 +347,8 @@ fn epoch() -> u64 {
 /// that runs can be repaired.
 fn assemble_root(root: &Path) -> Result<()> {
     sysroot::assemble(&mut host::Linux, &sysroot::Paths::default())?;
-    let oem = root.join("oem");
-    let named = register::read_user_data(&oem.join(register::USER_DATA)).ok();
-    let id = register::edge_host_id(&oem).ok();
-    if let Err(error) = host_name::set(root, named.as_ref(), id.as_deref()) {
-        say(
-            &mut io::stderr(),
-            &format!("the host keeps the name of its image: {error:#}"),
-        );
-    }
-    if let Some(user_data) = &named
+    let user_data = register::read_user_data(&root.join("oem").join(register::USER_DATA)).ok();
+    if let Some(user_data) = &user_data
         && let Err(error) = site_network::write(Path::new("/run"), user_data)
     {
         say(
@@ -368,7 +362,13 @@ fn assemble_root(root: &Path) -> Result<()> {
         &sysroot::stage::default_sources(),
         &mut host::Linux,
     );
-    run_stage("initramfs", root);
+    let stage = || run_stage("initramfs", root);
+    if let Err(error) = identity::name_around(root, user_data.as_ref(), stage) {
+        say(
+            &mut io::stderr(),
+            &format!("the host keeps the name of its image: {error:#}"),
+        );
+    }
     Ok(())
 }
 

@@ -3,20 +3,22 @@
 //! One thread talks to Palette, this one owns the consoles; what they share is a channel of [`palette::Status`].
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use palette::host_id::{PRODUCT_UUID_PATH, Wish, host_id, read_product_uuid};
 use palette::inventory::read_addresses;
 use palette::worker::{self, Control};
 use palette::{Client, Facts, Inventory, Pairing, Settings, State, Status};
 use serde::Serialize;
 use tui::console::Console;
 use tui::{RegistrationScreen, Rung, Slot};
-use userdata::{HostId, UserData};
+use userdata::UserData;
 
+use crate::identity::{edge_host_id, random_bytes};
+use crate::labels::Labels;
 use crate::report::EventWriter;
 use crate::screens::open_consoles;
 
@@ -26,11 +28,8 @@ pub const USER_DATA: &str = "90_custom.yaml";
 /// The Palette agent of an image that brings one. It pairs then; two clients must not register one ID.
 const AGENT: &str = "/opt/spectrocloud/bin/stylus-agent";
 
-/// Where the OEM partition is mounted.
-const OEM: &str = "/oem";
-
-/// Where an ID that `$random` made is kept, so that it survives an upgrade.
-const RANDOM_ID: &str = ".landfall-host-id";
+/// The running system.
+const ROOT: &str = "/";
 
 /// The query parameter that carries the ID (what the vendor's sample web app reads).
 const QR_PARAMETER: &str = "appliance-id";
@@ -39,7 +38,7 @@ const QR_PARAMETER: &str = "appliance-id";
 struct Host {
     id: String,
     qr_text: Option<String>,
-    labels: std::collections::BTreeMap<String, String>,
+    labels: Labels,
     settings: Option<Settings>,
     /// Why it cannot pair: bad user-data, no usable ID.
     trouble: Option<Status>,
@@ -66,7 +65,7 @@ enum Event<'a> {
 
 /// Shows the screen and pairs, for ever.
 pub fn run() -> Result<()> {
-    let host = read_host(Path::new(OEM));
+    let host = read_host(Path::new(ROOT));
     let mut view = View::new(
         &host,
         open_consoles(Console::open),
@@ -103,7 +102,7 @@ pub fn run() -> Result<()> {
 
 /// One attempt without a screen: the state it ends in.
 pub fn once() -> Result<State> {
-    let host = read_host(Path::new(OEM));
+    let host = read_host(Path::new(ROOT));
     if let Some(trouble) = host.trouble {
         anyhow::bail!("{}: {}", trouble.code.unwrap_or("LF-P"), trouble.reason);
     }
@@ -112,26 +111,15 @@ pub fn once() -> Result<State> {
         .clone()
         .context("the user-data names no paletteEndpoint")?;
     let client = Client::new(settings)?;
-    let registered = client.register(&inventory_of(&host)())?;
+    let mut inventory = inventory_of(&host);
+    let registered = client.register(&inventory())?;
     Ok(match registered.state {
         palette::HostState::Unpaired => State::Waiting,
         _ => State::Ready,
     })
 }
 
-/// The edge host ID of this machine, from the user-data of the OEM partition at `oem` if there is any.
-pub fn edge_host_id(oem: &Path) -> Result<String> {
-    let user_data = read_user_data(&oem.join(USER_DATA)).ok();
-    let name = user_data
-        .as_ref()
-        .and_then(|data| data.stylus.site.name.clone());
-    let prefix = user_data
-        .as_ref()
-        .and_then(|data| data.stylus.site.prefix.clone());
-    id_of(name.as_ref(), prefix.as_deref(), oem)
-}
-
-fn pair(settings: Settings, make: impl Fn() -> Inventory, mut tell: impl FnMut(&Status)) {
+fn pair(settings: Settings, make: impl FnMut() -> Inventory, mut tell: impl FnMut(&Status)) {
     match Client::new(settings) {
         Ok(client) => {
             let pairing = Pairing::new(Box::new(|| u32::from_ne_bytes(random_bytes())));
@@ -151,11 +139,14 @@ fn rejected(code: &'static str, reason: String, action: &str) -> Status {
     }
 }
 
-fn inventory_of(host: &Host) -> impl Fn() -> Inventory + Send + use<> {
-    let (id, labels) = (host.id.clone(), host.labels.clone());
+fn inventory_of(host: &Host) -> impl FnMut() -> Inventory + Send + use<> {
+    let (id, mut labels) = (host.id.clone(), host.labels.clone());
     move || Inventory {
         host_uid: id.clone(),
-        labels: labels.clone(),
+        labels: labels.gather(&mut host::Linux, &mut |line| {
+            // The journal; the pairing does not depend on it.
+            drop(writeln!(std::io::stderr(), "{line}"));
+        }),
         service_version: env!("CARGO_PKG_VERSION").to_owned(),
         facts: Facts::read(Path::new("/"), &read_addresses()),
     }
@@ -173,56 +164,15 @@ pub fn read_user_data(path: &Path) -> Result<UserData> {
     })
 }
 
-fn id_of(name: Option<&HostId>, prefix: Option<&str>, oem: &Path) -> Result<String> {
-    let name = match name {
-        Some(HostId::Fixed(name)) => Some(name.clone()),
-        Some(HostId::Random) => Some(random_id(prefix, &oem.join(RANDOM_ID))?),
-        None => None,
-    };
-    let uuid = read_product_uuid(Path::new(PRODUCT_UUID_PATH)).ok();
-    let wish = Wish {
-        name: name.as_deref(),
-        prefix,
-    };
-    Ok(host_id(
-        wish,
-        uuid.as_deref(),
-        || u128::from_ne_bytes(random_bytes()),
-    )?
-    .as_str()
-    .to_owned())
-}
-
-/// The random ID that was kept, or a new one that is kept from now on.
-fn random_id(prefix: Option<&str>, kept_at: &Path) -> Result<String> {
-    if let Ok(kept) = fs::read_to_string(kept_at) {
-        return Ok(kept.trim().to_owned());
-    }
-    let wish = Wish {
-        name: Some("$random"),
-        prefix,
-    };
-    let id = host_id(wish, None, || u128::from_ne_bytes(random_bytes()))?;
-    host::files::write_synced(kept_at, format!("{id}\n").as_bytes(), 0o644)?;
-    Ok(id.as_str().to_owned())
-}
-
-/// Bytes from the kernel; zeroes if it gives none, which only makes a back-off less random.
-fn random_bytes<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    drop(sysroot::system_random(&mut bytes));
-    bytes
-}
-
-fn read_host(oem: &Path) -> Host {
+fn read_host(root: &Path) -> Host {
     let empty = Host {
-        id: id_of(None, None, oem).unwrap_or_default(),
+        id: edge_host_id(root, None).unwrap_or_default(),
         qr_text: None,
-        labels: std::collections::BTreeMap::new(),
+        labels: Labels::default(),
         settings: None,
         trouble: None,
     };
-    let user_data = match read_user_data(&oem.join(USER_DATA)) {
+    let user_data = match read_user_data(&root.join("oem").join(USER_DATA)) {
         Ok(user_data) => user_data,
         Err(error) => {
             let trouble = rejected(
@@ -237,7 +187,8 @@ fn read_host(oem: &Path) -> Host {
         }
     };
     let site = user_data.stylus.site;
-    let (id, mut trouble) = match id_of(site.name.as_ref(), site.prefix.as_deref(), oem) {
+    let labels = Labels::of(&site);
+    let (id, mut trouble) = match edge_host_id(root, Some(&site)) {
         Ok(id) => (id, None),
         Err(error) => {
             let known = error.downcast_ref::<palette::HostIdError>();
@@ -278,7 +229,7 @@ fn read_host(oem: &Path) -> Host {
     Host {
         id,
         qr_text,
-        labels: site.tags,
+        labels,
         settings,
         trouble,
     }

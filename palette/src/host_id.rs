@@ -1,7 +1,8 @@
 //! The edge host ID: the one name under which Palette, the screen and the operator know this machine.
 //!
-//! Order of sources, as in Palette's installer reference: `stylus.site.name` as it is given; `$random`; else
-//! `<prefix>-` and the SMBIOS product UUID in lower case without its dashes.
+//! Order of sources, as in Palette's installer reference: `stylus.site.name` as it is given; `$random`; what a file of
+//! `stylus.site.deviceUIDPaths` holds, as it stands there; else `<prefix>-` and the SMBIOS product UUID in lower case
+//! without its dashes.
 
 use std::{fmt, fs, io, path::Path};
 
@@ -64,6 +65,8 @@ impl AsRef<str> for HostId {
 pub struct Wish<'a> {
     /// `stylus.site.name`.
     pub name: Option<&'a str>,
+    /// What was found by `stylus.site.deviceUIDPaths`.
+    pub device: Option<&'a str>,
     /// `stylus.site.prefix`.
     pub prefix: Option<&'a str>,
 }
@@ -124,7 +127,7 @@ impl HostIdError {
     pub fn action(&self) -> &'static str {
         match self {
             Self::Character { .. } | Self::TooLong { .. } => {
-                "Change stylus.site.name in the user-data: letters, digits and dashes, at most 128."
+                "Change stylus.site.name or the regex of stylus.site.deviceUIDPaths: letters, digits and dashes, at most 128."
             }
             Self::Prefix { .. } => "Change stylus.site.prefix in the user-data.",
             Self::UnusableUuid { .. } | Self::NoUuid => {
@@ -143,11 +146,10 @@ pub fn host_id(
     product_uuid: Option<&str>,
     random: impl FnOnce() -> u128,
 ) -> Result<HostId, HostIdError> {
-    let name = wish.name.map(str::trim).filter(|name| !name.is_empty());
-    let id = match name {
-        Some("$random") => format!("{}-{:032x}", checked_prefix(wish.prefix)?, random()),
-        Some(name) => checked_name(name)?.to_owned(),
-        None => {
+    let id = match (given(wish.name), given(wish.device)) {
+        (Some("$random"), _) => format!("{}-{:032x}", checked_prefix(wish.prefix)?, random()),
+        (Some(name), _) | (None, Some(name)) => checked_name(name)?.to_owned(),
+        (None, None) => {
             let prefix = checked_prefix(wish.prefix)?;
             let uuid = product_uuid.ok_or(HostIdError::NoUuid)?;
             format!("{prefix}-{}", checked_uuid(uuid)?)
@@ -157,6 +159,10 @@ pub fn host_id(
         return Err(HostIdError::TooLong { length: id.len() });
     }
     Ok(HostId(id))
+}
+
+fn given(text: Option<&str>) -> Option<&str> {
+    text.map(str::trim).filter(|text| !text.is_empty())
 }
 
 /// Reads the product UUID; the path is [`PRODUCT_UUID_PATH`] outside tests.

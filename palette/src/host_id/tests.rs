@@ -5,7 +5,12 @@ use super::*;
 const UUID: &str = "03163342-F7F0-E6FE-20DE-095ED8548C93";
 
 fn id(name: Option<&str>, prefix: Option<&str>, uuid: Option<&str>) -> Result<String, HostIdError> {
-    host_id(Wish { name, prefix }, uuid, || 0xabc).map(|id| id.to_string())
+    let wish = Wish {
+        name,
+        prefix,
+        ..Wish::default()
+    };
+    host_id(wish, uuid, || 0xabc).map(|id| id.to_string())
 }
 
 #[test]
@@ -110,4 +115,22 @@ fn the_reader_trims_what_the_kernel_prints() {
     io::Write::write_all(&mut file.as_file(), b"ABC\n").unwrap();
     assert_eq!(read_product_uuid(file.path()).unwrap(), "ABC");
     assert!(read_product_uuid(Path::new("/nonexistent/uuid")).is_err());
+}
+
+#[test]
+fn what_a_file_gives_is_the_whole_id_and_comes_behind_the_name() {
+    let id = |name, device| {
+        let wish = Wish {
+            name,
+            device: Some(device),
+            prefix: Some("x"),
+        };
+        host_id(wish, Some(UUID), || 0xabc).map(|id| id.to_string())
+    };
+    assert_eq!(id(None, " edge-7 ").as_deref(), Ok("edge-7"));
+    assert_eq!(id(Some("by-hand"), "edge-7").as_deref(), Ok("by-hand"));
+    let generated = "x-03163342f7f0e6fe20de095ed8548c93";
+    assert_eq!(id(None, " ").as_deref(), Ok(generated));
+    // Only the user-data may ask for a random one.
+    assert_eq!(id(None, "$random").unwrap_err().code(), "LF-P41");
 }
