@@ -243,7 +243,7 @@ fn decode_gpt(
     Ok((primary.disk_guid, read_entries(entries, geometry.sector)?))
 }
 
-fn read_entries(
+pub(crate) fn read_entries(
     entries: BTreeMap<u32, GptPartition>,
     sector: SectorSize,
 ) -> Result<Vec<ReadPartition>, TableError> {
@@ -272,7 +272,7 @@ fn read_entries(
 }
 
 /// The `gpt` crate panics on entries that are not of 128 bytes, so these are refused before it looks.
-fn check_entry_size(ends: &mut Ends, geometry: Geometry) -> Result<(), TableError> {
+pub(crate) fn check_entry_size(ends: &mut Ends, geometry: Geometry) -> Result<(), TableError> {
     let backup = geometry
         .whole()
         .and_then(|size| size.checked_sub(geometry.sector.bytes()))

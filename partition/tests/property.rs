@@ -119,9 +119,19 @@ proptest! {
     }
 
     #[test]
-    fn both_ends_of_the_disk_and_of_every_partition_are_wiped(wanted in any_wanted(), disk in any_disk()) {
+    fn both_ends_of_the_disk_and_of_every_old_and_every_future_partition_are_wiped(
+        wanted in any_wanted(),
+        disk in any_disk(),
+        old in proptest::collection::vec((any::<u64>(), any::<u64>()), 0..4),
+    ) {
         if let Ok(layout) = wanted.layout(disk, counting()) {
-            let ranges = wipe_ranges(&layout);
+            // Old tables may say anything; half of these lie on the disk.
+            let range = |(start, size): (u64, u64)| ByteRange {
+                start: Bytes::new(start % (disk.size.get() * 2)),
+                size: Bytes::new(size),
+            };
+            let old: Vec<ByteRange> = old.into_iter().map(range).collect();
+            let ranges = wipe_ranges(&layout, &old);
             let wiped = |at: u64| ranges.iter().any(|it| it.start.get() <= at && at < it.start.get() + it.size.get());
             let whole = disk.size.get() / u64::from(disk.sector) * u64::from(disk.sector);
             for (start, end) in layout
@@ -129,8 +139,11 @@ proptest! {
                 .iter()
                 .map(|part| (part.start.get(), part.start.get() + part.size.get()))
                 .chain([(0, whole)])
+                .chain(old.iter().map(|it| (it.start.get(), it.start.get().saturating_add(it.size.get()).min(whole))))
+                .filter(|(start, end)| start < end)
             {
-                for at in [start, start + MIB - 1, end - 1, end - MIB] {
+                let last = end - 1;
+                for at in [start, (start + 5 * MIB - 1).min(last), last, end.saturating_sub(MIB).max(start)] {
                     prop_assert!(wiped(at), "{at} is not wiped");
                 }
             }
