@@ -118,6 +118,8 @@ pub struct Output {
 pub struct CommandFailed {
     /// Name of the program.
     pub program: String,
+    /// Its exit status; `None` if a signal ended it.
+    pub exit: Option<i32>,
     /// In words: `exit status 1`, `ended by signal 9`, `killed after its 600 s`.
     pub status: String,
     /// It was killed because its time was up, so its status says nothing.
@@ -162,6 +164,7 @@ mod tests {
     fn a_failure_reads_as_one_sentence() {
         let failed = CommandFailed {
             program: "mke2fs".into(),
+            exit: Some(1),
             status: "exit status 1".into(),
             timed_out: false,
             tail: "no room".into(),

@@ -56,6 +56,7 @@ pub(crate) fn run(argv: &Argv) -> Result<Output> {
     let limit = argv.time_limit.filter(|_| timed_out);
     Err(CommandFailed {
         program: name,
+        exit: status.code(),
         status: in_words(status, limit),
         timed_out,
         tail: tail(said, TAIL_LINES),

@@ -73,6 +73,7 @@ impl Host for Slow {
     fn run(&mut self, argv: &Argv) -> Result<Output> {
         self.0.push(argv.clone());
         Err(CommandFailed {
+            exit: None,
             program: "/bin/sh".into(),
             status: "killed after its 600 s".into(),
             timed_out: true,
