@@ -12,6 +12,8 @@ pub(crate) use esp::readable as esp_readable;
 pub(crate) use table::read_at;
 mod unfinished;
 
+pub(crate) use unfinished::is_unfinished;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -29,8 +31,17 @@ use crate::payload::Payload;
 use crate::plan::{Place, Plan, Step};
 use crate::report::Event;
 
-/// The programs that steps run; `dracut-module/rootfs` installs exactly these, and a test holds the two together.
-pub const TOOLS: [&str; 6] = ["losetup", "mcopy", "mke2fs", "mkfs.vfat", "mmd", "mren"];
+/// The programs that steps run, and the one that looks at disks before; `dracut-module/rootfs` installs these, and a test
+/// holds the two together.
+pub const TOOLS: [&str; 7] = [
+    "blkid",
+    "losetup",
+    "mcopy",
+    "mke2fs",
+    "mkfs.vfat",
+    "mmd",
+    "mren",
+];
 
 /// Features that GRUB 2.06 (and older) cannot read, switched off by name: newer mke2fs versions switch them on.
 const EXT_FEATURES: &str = "^metadata_csum_seed,^orphan_file";

@@ -1,8 +1,13 @@
 //! Which disk: the decision that must never be wrong.
 
+mod selector;
+
 use std::path::{Path, PathBuf};
 
+use userdata::{DiskSelector, Wipe};
+
 use crate::code::{Code, Trouble};
+use crate::contents::Owner;
 use crate::machine::{Disk, Machine, Transport};
 
 /// What the operator said about the disk.
@@ -12,17 +17,45 @@ pub enum Wish {
     Auto,
     /// This one (a device node; links below `/dev/disk/` are already resolved).
     Path(PathBuf),
+    /// The only disk that is like this.
+    Like(DiskSelector),
 }
 
-/// Picks the disk, or says why none is picked; `medium` is the disk that holds the install medium.
-pub fn choose(wish: &Wish, machine: &Machine, medium: Option<&Path>) -> Result<Disk, Trouble> {
-    match wish {
-        Wish::Path(path) => named(path, machine, medium),
-        Wish::Auto => only_one(machine, medium),
+/// What a disk must keep to beside the wish.
+pub struct Limits<'a> {
+    /// The disk that holds the install medium.
+    pub medium: Option<&'a Path>,
+    /// What may be erased.
+    pub wipe: Wipe,
+    /// Says which disk is too small, and for what; it is asked where no disk is named.
+    pub fits: &'a dyn Fn(&Disk) -> Result<(), Trouble>,
+}
+
+impl std::fmt::Debug for Limits<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Limits")
+            .field("medium", &self.medium)
+            .field("wipe", &self.wipe)
+            .finish_non_exhaustive()
     }
 }
 
-fn named(path: &Path, machine: &Machine, medium: Option<&Path>) -> Result<Disk, Trouble> {
+/// Picks the disk, or says why none is picked.
+///
+/// A disk that is named is taken if nothing speaks against it. Otherwise exactly one disk must be left: the medium, what
+/// can be taken out, what is protected, in use or too small, and what holds data that may not be erased, is left out.
+pub fn choose(wish: &Wish, machine: &Machine, limits: &Limits<'_>) -> Result<Disk, Trouble> {
+    match wish {
+        Wish::Path(path) => named(path, machine, limits),
+        Wish::Auto => only_one(&|_| true, false, machine, limits),
+        Wish::Like(selector) => {
+            let like = |disk: &Disk| selector::matches(selector, disk);
+            only_one(&like, selector::is_deliberate(selector), machine, limits)
+        }
+    }
+}
+
+fn named(path: &Path, machine: &Machine, limits: &Limits<'_>) -> Result<Disk, Trouble> {
     let Some(disk) = machine.disks.iter().find(|disk| disk.path == path) else {
         let known = list(machine.disks.iter().map(ToString::to_string));
         return Err(Trouble::new(
@@ -33,64 +66,163 @@ fn named(path: &Path, machine: &Machine, medium: Option<&Path>) -> Result<Disk, 
             ),
         ));
     };
-    if medium == Some(path) {
-        return Err(Trouble::new(
-            Code::DiskIsMedium,
-            format!("{disk} holds the install medium"),
-        ));
+    match why_not(disk, machine, limits) {
+        None => Ok(disk.clone()),
+        Some((code, reason)) => Err(Trouble::new(code, format!("{disk} {reason}"))),
     }
-    if disk.read_only {
-        return Err(Trouble::new(
-            Code::DiskReadOnly,
-            format!("{disk} is write-protected"),
-        ));
-    }
-    Ok(disk.clone())
 }
 
-fn only_one(machine: &Machine, medium: Option<&Path>) -> Result<Disk, Trouble> {
+/// The only disk of those that `meant` takes against which nothing speaks.
+fn only_one(
+    meant: &dyn Fn(&Disk) -> bool,
+    removable: bool,
+    machine: &Machine,
+    limits: &Limits<'_>,
+) -> Result<Disk, Trouble> {
     let mut eligible = Vec::new();
     let mut rejected = Vec::new();
-    for disk in &machine.disks {
-        match why_not(disk, medium) {
-            None => eligible.push(disk),
-            Some(reason) => rejected.push(format!("{disk} {reason}")),
+    for disk in machine.disks.iter().filter(|disk| meant(disk)) {
+        let reason = why_not(disk, machine, limits);
+        let reason = reason.or_else(|| taken_out(disk).filter(|_| !removable));
+        if let Some((code, reason)) = reason {
+            rejected.push((code, format!("{disk} {reason}")));
+        } else if let Err(trouble) = (limits.fits)(disk) {
+            rejected.push((trouble.code, trouble.reason));
+        } else {
+            eligible.push(disk);
         }
     }
+    let reasons = || list(rejected.iter().map(|(_, reason)| reason.clone()));
     match eligible.as_slice() {
         [disk] => Ok((*disk).clone()),
-        [] if rejected.is_empty() => Err(Trouble::new(Code::NoDisk, "this machine has no disk")),
+        [] if rejected.is_empty() => Err(none_meant(machine)),
         [] => Err(Trouble::new(
-            Code::NoDisk,
-            format!(
-                "no disk of this machine can be used: {}",
-                list(rejected.into_iter())
-            ),
+            code_of(&rejected),
+            format!("no disk of this machine can be used: {}", reasons()),
         )),
-        several => Err(Trouble::new(
-            Code::SeveralDisks,
-            format!(
-                "{} disks could be meant and none is named: {}",
-                several.len(),
-                list(several.iter().map(ToString::to_string))
-            ),
-        )),
+        several => {
+            let holding = |disk: &&Disk| match &disk.contents {
+                Some(contents) => format!("{disk} holds {contents}"),
+                None => disk.to_string(),
+            };
+            let all = list(several.iter().map(holding));
+            let left_out = if rejected.is_empty() {
+                String::new()
+            } else {
+                format!("; left out: {}", reasons())
+            };
+            let count = several.len();
+            Err(Trouble::new(
+                Code::SeveralDisks,
+                format!("{count} disks could be meant and none is named: {all}{left_out}"),
+            ))
+        }
     }
 }
 
-/// Why `auto` does not take a disk; `None` if it may.
-fn why_not(disk: &Disk, medium: Option<&Path>) -> Option<&'static str> {
-    if medium == Some(disk.path.as_path()) {
-        Some("holds the install medium")
-    } else if disk.removable {
-        Some("is removable")
+fn none_meant(machine: &Machine) -> Trouble {
+    if machine.disks.is_empty() {
+        return Trouble::new(Code::NoDisk, "this machine has no disk");
+    }
+    let known = list(machine.disks.iter().map(|disk| {
+        let wwn = Some(&disk.wwn).filter(|wwn| !wwn.is_empty());
+        wwn.map_or(disk.to_string(), |wwn| format!("{disk} with WWN {wwn}"))
+    }));
+    let reason = format!("no disk of this machine is as `landfall.disk` says: {known}");
+    Trouble::new(Code::DiskNotFound, reason)
+}
+
+/// The code that tells most: that of the only reason beside those that say what kind of device it is.
+fn code_of(rejected: &[(Code, String)]) -> Code {
+    let kinds = [Code::NoDisk, Code::DiskIsMedium, Code::DiskReadOnly];
+    let mut others = rejected
+        .iter()
+        .map(|(code, _)| *code)
+        .filter(|code| !kinds.contains(code));
+    match others.next() {
+        Some(first) if others.all(|code| code == first) => first,
+        _ => Code::NoDisk,
+    }
+}
+
+/// What speaks against a disk, even if it is named.
+fn why_not(disk: &Disk, machine: &Machine, limits: &Limits<'_>) -> Option<(Code, String)> {
+    if limits.medium == Some(disk.path.as_path()) {
+        return Some((Code::DiskIsMedium, "holds the install medium".to_owned()));
+    }
+    if disk.read_only {
+        return Some((Code::DiskReadOnly, "is write-protected".to_owned()));
+    }
+    if !disk.in_use.is_empty() {
+        let users = disk.in_use.join(", ");
+        return Some((Code::DiskBusy, format!("is in use: {users}")));
+    }
+    if let Some(twin) = other_path(disk, machine) {
+        let (twin, wwn) = (twin.display(), &disk.wwn);
+        let reason = format!("and {twin} are two paths to one disk ({wwn})");
+        return Some((Code::DiskPaths, reason));
+    }
+    refuse_contents(disk, limits.wipe).err()
+}
+
+/// A disk beside `auto` that a person may pull out while nobody looks.
+fn taken_out(disk: &Disk) -> Option<(Code, String)> {
+    if disk.removable {
+        Some((Code::NoDisk, "is removable".to_owned()))
     } else if disk.transport == Transport::Usb {
-        Some("is attached by USB")
-    } else if disk.read_only {
-        Some("is write-protected")
+        Some((Code::NoDisk, "is attached by USB".to_owned()))
     } else {
         None
     }
+}
+
+/// Another node of the same disk: the same world wide name, and the same serial number and size, since cheap drives
+/// share names. Names that the kernel makes up itself (`t10.…`) prove nothing.
+fn other_path<'a>(disk: &Disk, machine: &'a Machine) -> Option<&'a Path> {
+    let real = ["naa.", "eui.", "nvme."]
+        .iter()
+        .any(|kind| disk.wwn.starts_with(kind));
+    if !real {
+        return None;
+    }
+    let same = |other: &&Disk| {
+        other.path != disk.path
+            && (&other.wwn, &other.serial, other.size) == (&disk.wwn, &disk.serial, disk.size)
+    };
+    machine
+        .disks
+        .iter()
+        .find(same)
+        .map(|other| other.path.as_path())
+}
+
+/// Whether what is on a disk may be erased; the error is the reason in words.
+pub fn refuse_contents(disk: &Disk, wipe: Wipe) -> Result<(), (Code, String)> {
+    let Some(contents) = &disk.contents else {
+        let reason = "was not looked at, so nobody knows what is on it";
+        return Err((Code::DiskUnreadable, reason.to_owned()));
+    };
+    let needed = match contents.owner {
+        Owner::Nobody => return Ok(()),
+        Owner::Unreadable => {
+            let reason = format!("cannot be looked at: {contents}");
+            return Err((Code::DiskUnreadable, reason));
+        }
+        Owner::Ours => Wipe::Ours,
+        Owner::Foreign => Wipe::Foreign,
+    };
+    if wipe >= needed {
+        return Ok(());
+    }
+    let allowed = if needed == Wipe::Ours {
+        "ours` or `foreign"
+    } else {
+        "foreign"
+    };
+    Err((
+        Code::DiskHoldsData,
+        format!("holds {contents}, which is erased only with `landfall.wipe: {allowed}`"),
+    ))
 }
 
 fn list(items: impl Iterator<Item = String>) -> String {
@@ -103,95 +235,5 @@ fn list(items: impl Iterator<Item = String>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::machine::Firmware;
-
-    fn disk(name: &str, transport: Transport) -> Disk {
-        Disk {
-            name: name.into(),
-            path: Path::new("/dev").join(name),
-            size: 64 << 30,
-            sector: 512,
-            model: String::new(),
-            serial: String::new(),
-            transport,
-            removable: false,
-            read_only: false,
-        }
-    }
-
-    fn machine(disks: Vec<Disk>) -> Machine {
-        Machine {
-            firmware: Firmware::Uefi,
-            disks,
-        }
-    }
-
-    #[test]
-    fn auto_takes_the_only_fixed_disk_beside_stick_and_medium() {
-        let stick = Disk {
-            removable: true,
-            ..disk("sda", Transport::Usb)
-        };
-        let machine = machine(vec![
-            disk("nvme0n1", Transport::Nvme),
-            stick,
-            disk("sdb", Transport::Scsi),
-        ]);
-        let chosen = choose(&Wish::Auto, &machine, Some(Path::new("/dev/sdb"))).unwrap();
-        assert_eq!(chosen.name, "nvme0n1");
-    }
-
-    #[test]
-    fn auto_never_guesses_between_two() {
-        let machine = machine(vec![
-            disk("sda", Transport::Ata),
-            disk("sdb", Transport::Ata),
-        ]);
-        let trouble = choose(&Wish::Auto, &machine, None).unwrap_err();
-        assert_eq!(trouble.code, Code::SeveralDisks);
-        assert!(trouble.reason.contains("/dev/sda") && trouble.reason.contains("/dev/sdb"));
-    }
-
-    #[test]
-    fn auto_says_why_each_disk_was_left_out() {
-        let machine = machine(vec![
-            Disk {
-                read_only: true,
-                ..disk("sda", Transport::Ata)
-            },
-            disk("sdb", Transport::Usb),
-        ]);
-        let trouble = choose(&Wish::Auto, &machine, None).unwrap_err();
-        assert_eq!(trouble.code, Code::NoDisk);
-        assert!(trouble.reason.contains("write-protected") && trouble.reason.contains("USB"));
-        let empty = choose(&Wish::Auto, &self::machine(vec![]), None).unwrap_err();
-        assert_eq!(empty.reason, "this machine has no disk");
-    }
-
-    #[test]
-    fn a_named_disk_must_exist_and_must_not_be_the_medium_or_protected() {
-        let locked = Disk {
-            read_only: true,
-            ..disk("sdc", Transport::Ata)
-        };
-        let machine = machine(vec![
-            disk("sda", Transport::Ata),
-            disk("sdb", Transport::Usb),
-            locked,
-        ]);
-        let named = |name: &str| {
-            choose(
-                &Wish::Path(name.into()),
-                &machine,
-                Some(Path::new("/dev/sda")),
-            )
-        };
-        assert_eq!(named("/dev/sda").unwrap_err().code, Code::DiskIsMedium);
-        assert_eq!(named("/dev/sdc").unwrap_err().code, Code::DiskReadOnly);
-        assert_eq!(named("/dev/sdx").unwrap_err().code, Code::DiskNotFound);
-        // A USB disk is fine when it is asked for by name.
-        assert_eq!(named("/dev/sdb").unwrap().name, "sdb");
-    }
-}
+#[path = "choose/tests.rs"]
+mod tests;

@@ -99,11 +99,34 @@ pub(crate) enum Format {
     Json,
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Wipe {
+    /// Nothing: only a blank disk is taken
+    Never,
+    /// What an installation of Landfall or Kairos left
+    Ours,
+    /// Anything
+    Foreign,
+}
+
+impl From<Wipe> for userdata::Wipe {
+    fn from(wipe: Wipe) -> Self {
+        match wipe {
+            Wipe::Never => Self::Never,
+            Wipe::Ours => Self::Ours,
+            Wipe::Foreign => Self::Foreign,
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 struct Target {
     /// Block device, image file, or `auto`
     #[arg(long)]
     disk: String,
+    /// What may be erased, instead of what the user-data says
+    #[arg(long)]
+    wipe: Option<Wipe>,
     /// User-data document; may be given several times, the later wins
     #[arg(long = "user-data")]
     user_data: Vec<PathBuf>,
@@ -126,6 +149,9 @@ struct InstallArgs {
     /// Block device, image file, or `auto`
     #[arg(long, required_unless_present = "medium")]
     disk: Option<String>,
+    /// What may be erased, instead of what the user-data says
+    #[arg(long)]
+    wipe: Option<Wipe>,
     /// User-data document; may be given several times, the later wins
     #[arg(long = "user-data")]
     user_data: Vec<PathBuf>,
@@ -245,7 +271,12 @@ fn command(command: Command) -> Result<Exit> {
     }
 }
 
-fn request(disk: String, user_data: Vec<PathBuf>, payload: &Path) -> Result<Request> {
+fn request(
+    disk: String,
+    user_data: Vec<PathBuf>,
+    payload: &Path,
+    wipe: Option<Wipe>,
+) -> Result<Request> {
     let payload = std::path::absolute(payload).context("resolving the payload folder")?;
     Ok(Request {
         disk,
@@ -254,12 +285,13 @@ fn request(disk: String, user_data: Vec<PathBuf>, payload: &Path) -> Result<Requ
         medium: None,
         media_id: None,
         runner: Runner::Host,
+        wipe: wipe.map(Into::into),
     })
 }
 
 fn show_plan(args: PlanArgs) -> Result<Exit> {
     let target = args.target;
-    let request = request(target.disk, target.user_data, &target.payload)?;
+    let request = request(target.disk, target.user_data, &target.payload, target.wipe)?;
     let prepared = prepare(&request, &mut host::Linux)?;
     let printed = Printed {
         plan: &prepared.plan,
@@ -279,7 +311,7 @@ fn run_install(args: InstallArgs) -> Result<Exit> {
         // A process that owns the machine comes back only with an error.
         return live::run(events).map(|never| match never {});
     };
-    let request = request(disk, args.user_data, &args.payload)?;
+    let request = request(disk, args.user_data, &args.payload, args.wipe)?;
     let mut lines = installer::screens::Lines::new();
     let finished = install(&request, &mut host::Linux, &mut |event: &Event| {
         events.write(event);

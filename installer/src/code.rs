@@ -27,6 +27,10 @@ pub enum Code {
     DiskNotFound,
     DiskIsMedium,
     LayoutImpossible,
+    DiskHoldsData,
+    DiskUnreadable,
+    DiskPaths,
+    DiskChanged,
     MediumNotFound,
     PayloadMissing,
     PayloadIncomplete,
@@ -63,6 +67,10 @@ impl Code {
         Self::DiskNotFound,
         Self::DiskIsMedium,
         Self::LayoutImpossible,
+        Self::DiskHoldsData,
+        Self::DiskUnreadable,
+        Self::DiskPaths,
+        Self::DiskChanged,
         Self::MediumNotFound,
         Self::PayloadMissing,
         Self::PayloadIncomplete,
@@ -100,6 +108,10 @@ impl Code {
             Self::DiskNotFound => "LF-D06",
             Self::DiskIsMedium => "LF-D07",
             Self::LayoutImpossible => "LF-D08",
+            Self::DiskHoldsData => "LF-D09",
+            Self::DiskUnreadable => "LF-D10",
+            Self::DiskPaths => "LF-D11",
+            Self::DiskChanged => "LF-D12",
             Self::MediumNotFound => "LF-M01",
             Self::PayloadMissing => "LF-M02",
             Self::PayloadIncomplete => "LF-M03",
@@ -143,7 +155,7 @@ impl Code {
                 "Connect a disk, check that the firmware lists it, and start the machine again."
             }
             Self::SeveralDisks => {
-                "Name the disk in the user-data, for example `install.device: /dev/disk/by-id/...`."
+                "Name the disk in the user-data, for example `landfall.disk: {serial: ...}`."
             }
             Self::DiskTooSmall => {
                 "Use a disk of at least the size named, or make `install.partitions` smaller."
@@ -151,12 +163,20 @@ impl Code {
             Self::DiskBusy => "Unmount or release the disk and try again.",
             Self::DiskReadOnly => "Remove the write protection of the disk or use another disk.",
             Self::DiskNotFound => {
-                "Correct `install.device`; the disks of this machine are listed above."
+                "Correct `install.device` or `landfall.disk`; the disks of this machine are listed above."
             }
             Self::DiskIsMedium => "Choose a disk that is not the install medium.",
             Self::LayoutImpossible => {
                 "Correct `install.partitions` or `install.extra-partitions` in the user-data."
             }
+            Self::DiskHoldsData => {
+                "Save what is on the disk; then allow it to be erased with `landfall.wipe: foreign` in the user-data."
+            }
+            Self::DiskUnreadable => "Check the disk and its cable, or replace it.",
+            Self::DiskPaths => {
+                "Leave only one path to the disk connected; multipath is not supported."
+            }
+            Self::DiskChanged => "Leave the disks as they are and start the install again.",
             Self::MediumNotFound => {
                 "Leave the install medium connected and start the machine again."
             }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use partition::{Bytes, Extra, Filesystem};
-use userdata::{Afterwards, Device, Secret, UserData};
+use userdata::{Afterwards, Device, Secret, UserData, Wipe};
 
 use crate::choose::Wish;
 use crate::code::{Code, Trouble};
@@ -15,6 +15,8 @@ use crate::report::Next;
 pub struct Config {
     /// Which disk.
     pub wish: Wish,
+    /// What may be erased from it.
+    pub wipe: Wipe,
     /// What happens after a good end.
     pub next: Next,
     /// Sizes that the operator gave.
@@ -54,7 +56,8 @@ pub struct OemFile {
 /// The key of `install.grub_options` that is not for the environment block on OEM but for the one on state.
 const MENU_TITLE: &str = "default_menu_entry";
 
-/// Turns user-data into a configuration. `disk` is `--disk`: a path wins over `install.device`, `auto` leaves it.
+/// Turns user-data into a configuration. `disk` is `--disk`: a path wins over `install.device` and `landfall.disk`, `auto`
+/// leaves them.
 ///
 /// `hash` turns a clear password into what may stand in a file.
 pub fn configure(
@@ -68,7 +71,8 @@ pub fn configure(
     let mut options = install.grub_options.clone();
     let menu_title = options.remove(MENU_TITLE);
     Ok(Config {
-        wish: wish(disk, &install.device),
+        wish: wish(disk, user_data),
+        wipe: user_data.landfall.wipe,
         next: match install.afterwards() {
             Afterwards::Poweroff => Next::Poweroff,
             Afterwards::Reboot => Next::Reboot,
@@ -92,9 +96,12 @@ pub fn configure(
     })
 }
 
-fn wish(disk: &str, device: &Device) -> Wish {
-    let path = match (disk, device) {
-        ("auto", Device::Auto) => return Wish::Auto,
+fn wish(disk: &str, user_data: &UserData) -> Wish {
+    let path = match (disk, &user_data.install.device) {
+        ("auto", Device::Auto) => {
+            let selector = user_data.landfall.disk.clone();
+            return selector.map_or(Wish::Auto, Wish::Like);
+        }
         ("auto", Device::Path(path)) => PathBuf::from(path),
         (path, _) => PathBuf::from(path),
     };

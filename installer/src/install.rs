@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use host::Host;
-use userdata::{UserData, Variables};
+use userdata::{UserData, Variables, Wipe};
 use uuid::Uuid;
 
 use crate::apply::{Tools, apply};
 use crate::check;
-use crate::choose::choose;
+use crate::choose::{Limits, choose, refuse_contents};
 use crate::code::{self, Code, Trouble};
 use crate::config::{Config, configure};
 use crate::documents::{self, Account, Document, OnHost, Sources};
@@ -19,7 +19,7 @@ use crate::hooks::{Hooks, Runner};
 use crate::log::Log;
 use crate::machine::{self, Disk, Machine};
 use crate::payload::Payload;
-use crate::plan::{Inputs, Plan, plan};
+use crate::plan::{Inputs, Plan, fits, plan};
 use crate::report::{Event, Finished, Next, Outcome};
 
 /// The stub on the EFI system partition.
@@ -40,6 +40,8 @@ pub struct Request {
     pub media_id: Option<String>,
     /// Who installs; it decides whether the operator's stages around the install run.
     pub runner: Runner,
+    /// What may be erased; absent: what the user-data says.
+    pub wipe: Option<Wipe>,
 }
 
 /// Everything decided, nothing written.
@@ -55,11 +57,11 @@ pub struct Prepared {
     pub account: Account,
 }
 
-/// From texts and facts to a plan; writes nothing.
+/// From texts and facts to a plan; writes nothing. The door is asked for documents and to look at disks.
 pub fn prepare<H: Host>(request: &Request, host: &mut H) -> Result<Prepared> {
     let machine = documents::variables(Path::new("/sys"));
     let documents = gather(request, host, &machine, &mut |_| ())?;
-    decide(request, documents::combine(&documents, &machine)?)
+    decide(request, documents::combine(&documents, &machine)?, host)
 }
 
 /// Reads the user-data from everywhere it comes.
@@ -79,7 +81,11 @@ fn gather<H: Host>(
     documents::gather(&request.user_data, machine, &mut reach)
 }
 
-fn decide(request: &Request, (user_data, account): (UserData, Account)) -> Result<Prepared> {
+fn decide<H: Host>(
+    request: &Request,
+    (user_data, account): (UserData, Account),
+    host: &mut H,
+) -> Result<Prepared> {
     let mut unhashable = None;
     let mut hash = |clear: &str| {
         sysroot::hash_password(clear, &mut sysroot::system_random).unwrap_or_else(|error| {
@@ -88,7 +94,8 @@ fn decide(request: &Request, (user_data, account): (UserData, Account)) -> Resul
             "!".to_owned()
         })
     };
-    let config = configure(&user_data, &request.disk, &mut hash)?;
+    let mut config = configure(&user_data, &request.disk, &mut hash)?;
+    config.wipe = request.wipe.unwrap_or(config.wipe);
     if let Some(error) = unhashable {
         return Err(Trouble::new(
             Code::UserDataInvalid,
@@ -97,7 +104,7 @@ fn decide(request: &Request, (user_data, account): (UserData, Account)) -> Resul
         .into());
     }
     let payload = Payload::open(&request.payload)?;
-    let disk = target(request, &config)?;
+    let disk = target(request, &config, &payload, host)?;
     let media_id = media_id(request, &payload)?;
     let inputs = Inputs {
         config: &config,
@@ -142,6 +149,9 @@ pub fn install<H: Host>(
                 image_id: plan.image_id.clone(),
                 image_version: plan.version.clone(),
             });
+            tell(&Event::Note {
+                text: format!("erases {}", plan.destroys),
+            });
             for note in ready.prepared.plan.layout.notes() {
                 tell(&Event::Note {
                     text: note.to_string(),
@@ -175,8 +185,9 @@ fn ready<H: Host>(request: &Request, host: &mut H, tell: &mut dyn FnMut(&Event))
     let documents = gather(request, host, &machine, tell)?;
     let together = documents::combine(&documents, &machine)?;
     tell(&Event::UserData(together.1.clone()));
-    let prepared = decide(request, together)?;
+    let prepared = decide(request, together, host)?;
     let disk = check::hold(&prepared.plan.disk)?;
+    check::unchanged(&prepared.plan.disk, &disk, host)?;
     let work = check::work_folder()?;
     Ok(Ready {
         prepared,
@@ -213,16 +224,31 @@ fn carry_out<H: Host>(
 }
 
 /// The disk: an image file if `--disk` names one, else a disk of this machine.
-fn target(request: &Request, config: &Config) -> Result<Disk> {
+fn target(
+    request: &Request,
+    config: &Config,
+    payload: &Payload,
+    host: &mut impl Host,
+) -> Result<Disk> {
     let named = Path::new(&request.disk);
     if request.disk != "auto" && named.is_file() {
         // Loop devices are made by absolute path, whatever the working directory is then.
         let path = std::fs::canonicalize(named)
             .with_context(|| format!("resolving {}", named.display()))?;
-        return machine::image_file(&path);
+        let mut disk = machine::image_file(&path)?;
+        disk.look(host);
+        refuse_contents(&disk, config.wipe)
+            .map_err(|(code, reason)| Trouble::new(code, format!("{disk} {reason}")))?;
+        return Ok(disk);
     }
-    let machine: Machine = machine::read_machine(Path::new("/sys"), Path::new("/dev"))?;
-    Ok(choose(&config.wish, &machine, request.medium.as_deref())?)
+    let mut machine: Machine = machine::read_machine(Path::new("/sys"), Path::new("/dev"))?;
+    machine.look_at_disks(host);
+    let limits = Limits {
+        medium: request.medium.as_deref(),
+        wipe: config.wipe,
+        fits: &|disk| fits(config, disk, payload),
+    };
+    Ok(choose(&config.wish, &machine, &limits)?)
 }
 
 /// The medium's id; without a medium one that the payload determines.

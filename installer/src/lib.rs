@@ -8,10 +8,12 @@
 
 pub mod apply;
 pub mod bootloader;
+mod calendar;
 pub mod check;
 pub mod choose;
 pub mod code;
 pub mod config;
+pub mod contents;
 pub mod direct;
 pub mod documents;
 pub mod hooks;

@@ -126,6 +126,7 @@ fn request(call: &Call<'_>, cmdline: &str, host: &mut impl Host) -> Result<Reque
         medium: Some(medium.disk),
         media_id: Some(id.to_owned()),
         runner: Runner::LiveInstaller,
+        wipe: None,
     })
 }
 

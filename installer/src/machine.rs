@@ -1,11 +1,16 @@
-//! Facts about this machine, read from sysfs; no decisions.
+//! Facts about this machine, read from sysfs and from its disks; no decisions.
+
+mod usage;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use host::Host;
 use serde::{Deserialize, Serialize};
+
+use crate::contents::{self, Contents};
 
 /// What Landfall knows of a machine before it decides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,16 +42,28 @@ pub struct Disk {
     pub size: u64,
     /// Logical sector size in bytes.
     pub sector: u32,
+    /// Physical sector size in bytes: what the disk writes at once.
+    #[serde(default)]
+    pub physical_sector: u32,
     /// Model as the drive tells it; may be empty.
     pub model: String,
     /// Serial number as the drive tells it; may be empty.
     pub serial: String,
+    /// World wide name as the kernel writes it (`naa.…`, `eui.…`, `nvme.…`); may be empty.
+    #[serde(default)]
+    pub wwn: String,
     /// The bus it hangs on.
     pub transport: Transport,
-    /// The medium can be taken out (sysfs `removable`).
+    /// The medium can be taken out (sysfs `removable`, or a card).
     pub removable: bool,
     /// The kernel refuses writes.
     pub read_only: bool,
+    /// Who uses it: `sda2 is mounted at /data`, `md127 stands on sda1`.
+    #[serde(default)]
+    pub in_use: Vec<String>,
+    /// What is on it; absent if nobody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contents: Option<Contents>,
 }
 
 /// The bus a disk hangs on, as far as its place in sysfs tells.
@@ -54,9 +71,13 @@ pub struct Disk {
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the names are the buses")]
 pub enum Transport {
-    Ata,
+    Fc,
+    Iscsi,
+    Loop,
     Mmc,
     Nvme,
+    Sas,
+    Sata,
     Scsi,
     Usb,
     Virtio,
@@ -85,7 +106,7 @@ const NOT_DISKS: [&str; 13] = [
     "loop", "ram", "sr", "fd", "zram", "md", "dm-", "nbd", "mtd", "zd", "rbd", "drbd", "bcache",
 ];
 
-/// Reads the facts; `sys` and `dev` are `/sys` and `/dev` but in tests.
+/// Reads the facts, but for what is on the disks; `sys` and `dev` are `/sys` and `/dev` but in tests.
 pub fn read_machine(sys: &Path, dev: &Path) -> Result<Machine> {
     let firmware = if sys.join("firmware/efi").is_dir() {
         Firmware::Uefi
@@ -96,6 +117,32 @@ pub fn read_machine(sys: &Path, dev: &Path) -> Result<Machine> {
         firmware,
         disks: read_disks(sys, dev)?,
     })
+}
+
+impl Machine {
+    /// Looks at what is on every disk; reads only, and mounts nothing.
+    pub fn look_at_disks(&mut self, host: &mut impl Host) {
+        for disk in &mut self.disks {
+            disk.look(host);
+        }
+    }
+}
+
+impl Disk {
+    /// Looks at what is on the disk; reads only, and mounts nothing.
+    pub fn look(&mut self, host: &mut impl Host) {
+        self.contents = Some(contents::look(&self.path, self.size, self.sector, host));
+    }
+}
+
+/// Reads the facts of the block device with this number (major, minor), however it is called by now.
+pub fn read_device(sys: &Path, dev: &Path, number: (u64, u64)) -> Result<Disk> {
+    let (major, minor) = number;
+    let entry = sys.join(format!("dev/block/{major}:{minor}"));
+    let place = fs::canonicalize(&entry).with_context(|| format!("reading {}", entry.display()))?;
+    let name = place.file_name().unwrap_or_default();
+    let name = name.to_string_lossy().into_owned();
+    Ok(read_disk(&place, sys, dev, name))
 }
 
 fn read_disks(sys: &Path, dev: &Path) -> Result<Vec<Disk>> {
@@ -114,7 +161,7 @@ fn read_disks(sys: &Path, dev: &Path) -> Result<Vec<Disk>> {
         if hidden || emmc_area || NOT_DISKS.iter().any(|prefix| name.starts_with(prefix)) {
             continue;
         }
-        let disk = read_disk(&entry.path(), dev, name);
+        let disk = read_disk(&entry.path(), sys, dev, name);
         if disk.size > 0 {
             disks.push(disk);
         }
@@ -123,7 +170,7 @@ fn read_disks(sys: &Path, dev: &Path) -> Result<Vec<Disk>> {
     Ok(disks)
 }
 
-fn read_disk(entry: &Path, dev: &Path, name: String) -> Disk {
+fn read_disk(entry: &Path, sys: &Path, dev: &Path, name: String) -> Disk {
     let text = |file: &str| {
         fs::read_to_string(entry.join(file))
             .map(|text| text.trim().to_owned())
@@ -133,21 +180,32 @@ fn read_disk(entry: &Path, dev: &Path, name: String) -> Disk {
     let place = fs::canonicalize(entry).unwrap_or_else(|_| entry.to_owned());
     let vendor_and_model = [text("device/vendor"), text("device/model")].join(" ");
     let serial = [text("device/serial"), text("serial"), text("wwid")];
+    let wwn = [text("device/wwid"), text("wwid")];
+    let sector = u32::try_from(number("queue/logical_block_size"))
+        .unwrap_or(512)
+        .max(512);
+    let physical = u32::try_from(number("queue/physical_block_size")).unwrap_or(sector);
     Disk {
         path: dev.join(&name),
         // The kernel counts in units of 512 bytes here, whatever the sector size is.
         size: number("size").saturating_mul(512),
-        sector: u32::try_from(number("queue/logical_block_size"))
-            .unwrap_or(512)
-            .max(512),
+        sector,
+        physical_sector: physical.max(sector),
         model: vendor_and_model.trim().to_owned(),
         serial: serial
             .into_iter()
             .find(|text| !text.is_empty())
             .unwrap_or_default(),
+        wwn: wwn
+            .into_iter()
+            .find(|text| !text.is_empty())
+            .unwrap_or_default(),
         transport: transport(&place, &name),
-        removable: number("removable") == 1,
+        // A card in its slot is no less easily taken out than a stick; the kernel calls only the slot removable.
+        removable: number("removable") == 1 || text("device/type") == "SD",
         read_only: number("ro") == 1,
+        in_use: usage::of(entry, sys, dev, &name),
+        contents: None,
         name,
     }
 }
@@ -161,8 +219,16 @@ fn transport(place: &Path, name: &str) -> Transport {
         Transport::Nvme
     } else if name.starts_with("mmcblk") {
         Transport::Mmc
+    } else if name.starts_with("loop") {
+        Transport::Loop
     } else if place.contains("/ata") {
-        Transport::Ata
+        Transport::Sata
+    } else if place.contains("/end_device-") {
+        Transport::Sas
+    } else if place.contains("/rport-") {
+        Transport::Fc
+    } else if place.contains("/session") {
+        Transport::Iscsi
     } else if name.starts_with("vd") || place.contains("/virtio") {
         Transport::Virtio
     } else if name.starts_with("sd") {
@@ -203,104 +269,18 @@ pub fn image_file(path: &Path) -> Result<Disk> {
         path: path.to_owned(),
         size,
         sector: 512,
+        physical_sector: 512,
         model: "image file".to_owned(),
         serial: String::new(),
+        wwn: String::new(),
         transport: Transport::Other,
         removable: false,
         read_only: fs::metadata(path).is_ok_and(|facts| facts.permissions().readonly()),
+        in_use: Vec::new(),
+        contents: None,
     })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn put(root: &Path, file: &str, text: &str) {
-        let path = root.join(file);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let mut file = fs::File::create(path).unwrap();
-        std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
-    }
-
-    fn disk(root: &Path, name: &str, place: &str, sectors: u64, files: &[(&str, &str)]) {
-        let real = root.join("devices").join(place).join("block").join(name);
-        put(&real, "size", &format!("{sectors}\n"));
-        put(&real, "queue/logical_block_size", "512\n");
-        for (file, text) in files {
-            put(&real, file, text);
-        }
-        fs::create_dir_all(root.join("block")).unwrap();
-        std::os::unix::fs::symlink(&real, root.join("block").join(name)).unwrap();
-    }
-
-    #[test]
-    fn disks_are_told_from_what_only_looks_like_one() {
-        let root = tempfile::tempdir().unwrap();
-        let sys = root.path();
-        disk(sys, "loop0", "virtual", 8, &[]);
-        disk(sys, "sr0", "pci/ata1", 100, &[]);
-        disk(sys, "mmcblk0", "pci/mmc0", 1000, &[]);
-        disk(sys, "mmcblk0boot0", "pci/mmc0", 8, &[]);
-        disk(
-            sys,
-            "sdb",
-            "pci/usb1",
-            2000,
-            &[("removable", "1\n"), ("device/model", "Stick\n")],
-        );
-        disk(sys, "sda", "pci/ata2", 0, &[]);
-        disk(
-            sys,
-            "nvme0n1",
-            "pci/nvme",
-            4000,
-            &[("device/serial", "S1\n"), ("ro", "1\n")],
-        );
-        disk(sys, "vda", "pci/virtio3", 4000, &[]);
-        disk(sys, "nvme0c0n1", "pci/nvme", 4000, &[("hidden", "1\n")]);
-        let machine = read_machine(sys, Path::new("/dev")).unwrap();
-        assert_eq!(machine.firmware, Firmware::Bios);
-        let seen: Vec<_> = machine
-            .disks
-            .iter()
-            .map(|d| (d.name.as_str(), d.transport))
-            .collect();
-        assert_eq!(
-            seen,
-            [
-                ("mmcblk0", Transport::Mmc),
-                ("nvme0n1", Transport::Nvme),
-                ("sdb", Transport::Usb),
-                ("vda", Transport::Virtio)
-            ]
-        );
-        let stick = &machine.disks[2];
-        assert!(stick.removable && !stick.read_only);
-        assert_eq!((stick.size, stick.model.as_str()), (2000 * 512, "Stick"));
-        assert!(machine.disks[1].read_only);
-        assert_eq!(machine.disks[1].serial, "S1");
-    }
-
-    #[test]
-    fn a_disk_that_shows_up_late_is_waited_for() {
-        let root = tempfile::tempdir().unwrap();
-        let sys = root.path().to_owned();
-        disk(&sys, "sda", "pci/ata1", 4000, &[]);
-        let late = std::thread::spawn({
-            let sys = sys.clone();
-            move || {
-                std::thread::sleep(Duration::from_millis(60));
-                disk(&sys, "sdb", "pci/ata2", 4000, &[]);
-                Instant::now()
-            }
-        });
-        let quiet = Duration::from_millis(300);
-        wait_for_disks(&sys, Path::new("/dev"), quiet, Duration::from_secs(20)).unwrap();
-        let appeared = late.join().unwrap();
-        assert!(
-            appeared.elapsed() >= quiet / 2,
-            "the list was taken too early"
-        );
-        assert_eq!(read_disks(&sys, Path::new("/dev")).unwrap().len(), 2);
-    }
-}
+#[path = "machine/tests.rs"]
+mod tests;

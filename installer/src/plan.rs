@@ -83,7 +83,9 @@ pub struct Inputs<'a> {
 
 /// Decides everything; refuses what cannot work. `id` is asked for every GUID and UUID, in order.
 pub fn plan(inputs: &Inputs<'_>, mut id: impl FnMut() -> Uuid) -> Result<Plan> {
-    let layout = lay_out(inputs, &mut id)?;
+    let layout = lay_out(inputs.config, inputs.disk, inputs.payload, &mut id)?;
+    let old = inputs.disk.contents.as_ref();
+    let old = old.map_or(&[][..], |contents| &contents.areas);
     let esp = of(&layout, Role::Esp)?;
     let bios = bios_boot(inputs.disk, inputs.payload, &layout)?;
     let slots = vec![
@@ -94,7 +96,7 @@ pub fn plan(inputs: &Inputs<'_>, mut id: impl FnMut() -> Uuid) -> Result<Plan> {
 
     let mut steps = vec![
         Step::Wipe {
-            ranges: wipe_ranges(&layout),
+            ranges: wipe_ranges(&layout, old),
         },
         Step::WriteTable,
     ];
@@ -135,7 +137,7 @@ pub fn plan(inputs: &Inputs<'_>, mut id: impl FnMut() -> Uuid) -> Result<Plan> {
     });
 
     Ok(Plan {
-        destroys: format!("everything on {}", inputs.disk),
+        destroys: destroys(inputs.disk),
         disk: inputs.disk.clone(),
         image_id: inputs.payload.manifest.image_id.to_string(),
         version: inputs.payload.manifest.version.clone(),
@@ -145,14 +147,39 @@ pub fn plan(inputs: &Inputs<'_>, mut id: impl FnMut() -> Uuid) -> Result<Plan> {
     })
 }
 
-fn lay_out(inputs: &Inputs<'_>, id: &mut impl FnMut() -> Uuid) -> Result<Layout> {
-    let Inputs {
-        config,
-        disk,
-        payload,
-        ..
-    } = inputs;
-    let sector = SectorSize::try_from(u64::from(disk.sector)).or_trouble(Code::LayoutImpossible)?;
+/// What is lost, in words.
+fn destroys(disk: &Disk) -> String {
+    match &disk.contents {
+        Some(contents) if contents.words.is_empty() => format!("nothing: {disk} is blank"),
+        Some(contents) => format!("everything on {disk}: {contents}"),
+        None => format!("everything on {disk}"),
+    }
+}
+
+/// Whether what the operator wants has room on a disk.
+pub fn fits(config: &Config, disk: &Disk, payload: &Payload) -> Result<(), Trouble> {
+    // The ids mean nothing here, but no two may be the same.
+    let mut last = 0;
+    let mut id = || {
+        last += 1;
+        Uuid::from_u128(last)
+    };
+    match lay_out(config, disk, payload, &mut id) {
+        Err(trouble) if trouble.code == Code::DiskTooSmall => Err(trouble),
+        // What is impossible on every disk is said of the one that is chosen.
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+fn lay_out(
+    config: &Config,
+    disk: &Disk,
+    payload: &Payload,
+    id: &mut impl FnMut() -> Uuid,
+) -> Result<Layout, Trouble> {
+    let impossible = |reason: String| Trouble::new(Code::LayoutImpossible, reason);
+    let sector = SectorSize::try_from(u64::from(disk.sector))
+        .map_err(|error| impossible(error.to_string()))?;
     let geometry = Geometry {
         size: Bytes::new(disk.size),
         sector,
@@ -171,9 +198,9 @@ fn lay_out(inputs: &Inputs<'_>, id: &mut impl FnMut() -> Uuid) -> Result<Layout>
     };
     wanted.layout(geometry, id).map_err(|error| match error {
         LayoutError::TooSmall { .. } => {
-            Trouble::new(Code::DiskTooSmall, format!("{disk}: {error}")).into()
+            Trouble::new(Code::DiskTooSmall, format!("{disk}: {error}"))
         }
-        other => Trouble::new(Code::LayoutImpossible, other.to_string()).into(),
+        other => impossible(other.to_string()),
     })
 }
 

@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 
 use image::manifest::{CHUNK_SIZE, Chunk, FileEntry};
 use image::{Digest, Kind, Manifest};
-use installer::choose::choose;
+use installer::choose::{Limits, choose};
 use installer::code;
 use installer::config::{Config, configure};
 use installer::hooks::{Hooks, Runner};
 use installer::machine::{Disk, Machine};
 use installer::payload::{BOOT_FILES, Payload};
-use installer::plan::{Content, Inputs, Plan, Step, plan};
+use installer::plan::{Content, Inputs, Plan, Step, fits, plan};
 use partition::{Bytes, SectorSize, Wanted};
 use userdata::{Parsed, UserData};
 use uuid::Uuid;
@@ -123,8 +123,14 @@ fn planned(
     medium: Option<&str>,
 ) -> anyhow::Result<(Config, Plan)> {
     let config = config(user_data, disk)?;
-    let disk = choose(&config.wish, machine, medium.map(Path::new))?;
-    let plan = plan_for(&config, &disk, &payload())?;
+    let payload = payload();
+    let limits = Limits {
+        medium: medium.map(Path::new),
+        wipe: config.wipe,
+        fits: &|disk| fits(&config, disk, &payload),
+    };
+    let disk = choose(&config.wish, machine, &limits)?;
+    let plan = plan_for(&config, &disk, &payload)?;
     Ok((config, plan))
 }
 
@@ -248,7 +254,7 @@ fn a_disk_named_in_the_user_data_is_taken_and_the_command_line_wins_over_it() {
         let (_, plan) = planned(&machine, &user_data, named, None).unwrap();
         (plan.disk.name, plan.destroys)
     };
-    let system = "everything on /dev/sdy (238 GiB, ATA Example System, S-0002)";
+    let system = "nothing: /dev/sdy (238 GiB, ATA Example System, S-0002) is blank";
     assert_eq!(disk("auto"), ("sdy".to_owned(), system.to_owned()));
     assert_eq!(disk("/dev/sdx").0, "sdx");
 }

@@ -34,6 +34,11 @@ pub(super) fn boot_code() -> [u8; 440] {
     bytes
 }
 
+/// Whether this is the boot code of an installation that did not finish.
+pub(crate) fn is_unfinished(code: &[u8; 440]) -> bool {
+    *code == boot_code()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,10 +17,10 @@ use userdata::Variables;
 
 use super::Progress;
 use super::boot_files::copy_readable;
-use super::calendar::{compact_time, rfc3339};
 use super::menu::{marker, render_efi_stub, render_menu};
 use super::payload::remove_if_there;
 use super::scratch::Scratch;
+use crate::calendar::{compact_time, rfc3339};
 use crate::documents::{Document, combine, combine_part};
 
 /// Volume id that Kairos and the Palette agent know.

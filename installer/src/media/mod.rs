@@ -8,7 +8,6 @@
 //! order of a directory gets into a medium.
 
 mod boot_files;
-mod calendar;
 mod head;
 mod iso;
 mod menu;

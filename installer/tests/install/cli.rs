@@ -142,9 +142,11 @@ fn several_files_are_checked_in_one_run_and_one_that_is_missing_is_named() {
 }
 
 /// The arguments for an install or a plan in this lab.
-fn target(lab: &Lab) -> [String; 6] {
+fn target(lab: &Lab) -> [String; 8] {
     let text = |path: std::path::PathBuf| path.display().to_string();
     [
+        "--wipe".to_owned(),
+        "foreign".to_owned(),
         "--disk".to_owned(),
         text(lab.disk()),
         "--user-data".to_owned(),

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use host::{Host as _, Linux, LoopRequest, Mount};
 use installer::check::hold;
-use installer::choose::{Wish, choose};
+use installer::choose::{Limits, Wish, choose};
 use installer::code;
 use installer::documents::Sources;
 use installer::machine::{Disk, image_file, read_machine};
 use installer::report::{Finished, Outcome};
 use nix::fcntl::{Flock, FlockArg};
+use userdata::Wipe;
 
 use crate::lab::{DISK, Lab, MIB, fingerprint, put};
 use crate::readers::run;
@@ -31,7 +32,7 @@ fn assert_refused(finished: &Finished, code: &str, reason: &str) {
 }
 
 #[test]
-fn a_disk_that_is_too_small_is_refused_unchanged() {
+fn fault_09_a_disk_that_is_too_small_is_refused_unchanged() {
     let lab = Lab::with_tiny_payload();
     for size in [0, 512, MIB, DISK / 3] {
         File::options()
@@ -48,13 +49,17 @@ fn a_disk_that_is_too_small_is_refused_unchanged() {
 }
 
 #[test]
-fn a_disk_that_another_program_holds_is_refused_unchanged() {
+fn fault_26_a_disk_that_another_program_holds_is_refused_unchanged_and_it_is_named() {
     let lab = Lab::with_tiny_payload();
     let file = File::open(lab.disk()).unwrap();
     let lock = Flock::lock(file, FlockArg::LockSharedNonblock).unwrap();
     let before = fingerprint(&lab.disk());
     let finished = lab.install(&lab.disk());
-    assert_refused(&finished, "LF-D04", "locked by another program");
+    assert_refused(
+        &finished,
+        "LF-D04",
+        &format!("locked by another program (process {})", std::process::id()),
+    );
     assert_eq!(fingerprint(&lab.disk()), before);
     drop(lock);
 }
@@ -109,7 +114,7 @@ fn refusal(disk: &Disk) -> String {
 }
 
 #[test]
-fn root_a_write_protected_disk_is_refused_by_what_the_kernel_says_of_it() {
+fn root_fault_24_a_write_protected_disk_is_refused_by_what_the_kernel_says_of_it() {
     let lab = Lab::with_tiny_payload();
     let protected = Loop::over(&lab.disk(), true);
     // Loop devices are never taken for disks, so this one is shown as `sdq`, with its real facts.
@@ -122,15 +127,20 @@ fn root_a_write_protected_disk_is_refused_by_what_the_kernel_says_of_it() {
     let machine = read_machine(&sys, &dev).unwrap();
     assert_eq!(machine.disks.len(), 1);
     assert_eq!(machine.disks[0].size, DISK);
-    let named = choose(&Wish::Path(dev.join("sdq")), &machine, None).unwrap_err();
+    let limits = Limits {
+        medium: None,
+        wipe: Wipe::Foreign,
+        fits: &|_| Ok(()),
+    };
+    let named = choose(&Wish::Path(dev.join("sdq")), &machine, &limits).unwrap_err();
     assert_eq!(named.code.to_string(), "LF-D05");
-    let only = choose(&Wish::Auto, &machine, None).unwrap_err();
+    let only = choose(&Wish::Auto, &machine, &limits).unwrap_err();
     assert_eq!(only.code.to_string(), "LF-D01");
     assert!(only.reason.contains("is write-protected"), "{only}");
 }
 
 #[test]
-fn root_a_disk_with_a_mounted_file_system_is_refused() {
+fn root_fault_18_a_disk_with_a_mounted_file_system_is_refused() {
     let lab = Lab::with_tiny_payload();
     let used = Loop::over(&lab.disk(), false);
     let argv = host::Argv::new("mkfs.ext4").args(["-q", "-F"]);

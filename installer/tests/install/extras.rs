@@ -76,7 +76,7 @@ fn root_extra_partitions_are_made_and_a_password_reaches_the_disk_only_as_a_hash
     let bytes = std::fs::read(&untouched.node).unwrap();
     // Nobody formats it, and what would be found of its former life is gone from both ends.
     let old: Vec<usize> = (0..8).filter(|mib| bytes[mib << 20] != 0).collect();
-    assert_eq!(old, [1, 2, 3, 4, 5, 6]);
+    assert_eq!(old, [5, 6]);
 
     let files = Part::of(&disk, 3).files(&lab.at("oem"));
     let text = String::from_utf8(files["90_custom.yaml"].bytes.clone()).unwrap();

@@ -122,6 +122,8 @@ impl Lab {
             medium: None,
             media_id: None,
             runner: Runner::Host,
+            // What `blank` puts at both ends is nothing that anybody knows.
+            wipe: Some(userdata::Wipe::Foreign),
         }
     }
 

@@ -8,6 +8,7 @@
 
 mod again;
 mod cli;
+mod consent;
 mod disk;
 mod disk_faults;
 mod documents;

@@ -72,7 +72,7 @@ fn attempt_on(
 }
 
 fn prepared(lab: &Lab) -> Prepared {
-    prepare(&lab.request(&lab.disk()), &mut host::Linux).unwrap()
+    prepare(&lab.request(&lab.disk()), &mut Recorder::default()).unwrap()
 }
 
 /// A request without what differs from run to run.

@@ -36,7 +36,7 @@ fn planned(lab: &Lab, payload: &Payload) -> Plan {
 }
 
 #[test]
-fn root_a_disk_with_sectors_of_4096_bytes_is_installed_and_boots_by_uefi_alone() {
+fn root_fault_20_a_disk_with_sectors_of_4096_bytes_is_installed_and_boots_by_uefi_alone() {
     let lab = Lab::with_tiny_payload();
     let payload = Payload::open(&lab.payload()).unwrap();
     let plan = planned(&lab, &payload);

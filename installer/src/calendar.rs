@@ -1,4 +1,4 @@
-//! Seconds since 1970 as dates in UTC; media need no more of a calendar.
+//! Seconds since 1970 as dates in UTC; nobody here needs more of a calendar.
 
 /// Year, month, day, hour, minute, second in UTC (H. Hinnant, "chrono-Compatible Low-Level Date Algorithms").
 fn civil(epoch: u64) -> [u64; 6] {
@@ -26,14 +26,20 @@ fn civil(epoch: u64) -> [u64; 6] {
     ]
 }
 
+/// The day of a time: `2024-12-31`.
+pub(crate) fn date(epoch: u64) -> String {
+    let [year, month, day, ..] = civil(epoch);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
 /// A time as RFC 3339 writes it.
-pub(super) fn rfc3339(epoch: u64) -> String {
+pub(crate) fn rfc3339(epoch: u64) -> String {
     let [year, month, day, hour, minute, second] = civil(epoch);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
 /// A time as xorriso reads it: `YYYYMMDDhhmmss`.
-pub(super) fn compact_time(epoch: u64) -> String {
+pub(crate) fn compact_time(epoch: u64) -> String {
     let [year, month, day, hour, minute, second] = civil(epoch);
     format!("{year:04}{month:02}{day:02}{hour:02}{minute:02}{second:02}")
 }
@@ -55,6 +61,7 @@ mod tests {
         ] {
             assert_eq!(rfc3339(epoch), text);
         }
+        assert_eq!(date(1_735_689_599), "2024-12-31");
         assert_eq!(compact_time(1_735_689_599), "20241231235959");
     }
 }
