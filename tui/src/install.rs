@@ -84,6 +84,15 @@ pub enum Outcome {
         /// What to do next, one sentence.
         action: String,
     },
+    /// Nothing was written: a disk has a system, and nobody asked for another one.
+    InstalledAlready {
+        /// Stable code: `LF-DISK-020`.
+        code: String,
+        /// What was found, one sentence.
+        reason: String,
+        /// What happens next, and which keys change it.
+        action: String,
+    },
     /// Something was written, and the disk does not boot.
     Failed {
         /// Stable code: `LF-IMG-004`.
@@ -111,6 +120,7 @@ impl Outcome {
     const fn tone(&self) -> Tone {
         match self {
             Self::Installed { .. } => Tone::Good,
+            Self::InstalledAlready { .. } => Tone::Wait,
             Self::Refused { .. } | Self::Failed { .. } => Tone::Bad,
         }
     }
@@ -184,6 +194,7 @@ fn title(screen: &InstallScreen) -> (&'static str, Tone) {
     match &screen.outcome {
         None => ("Installing", Tone::Calm),
         Some(outcome @ Outcome::Installed { .. }) => ("Installed", outcome.tone()),
+        Some(outcome @ Outcome::InstalledAlready { .. }) => ("Installed already", outcome.tone()),
         Some(outcome @ Outcome::Refused { .. }) => ("Refused", outcome.tone()),
         Some(outcome @ Outcome::Failed { .. }) => ("Failed", outcome.tone()),
     }
@@ -385,6 +396,14 @@ fn outcome_blocks(outcome: &Outcome, width: u16) -> Vec<Block> {
             reason,
             action,
         } => trouble("Refused", code, Outcome::DISK_UNTOUCHED, reason, action),
+        Outcome::InstalledAlready {
+            code,
+            reason,
+            action,
+        } => {
+            let disk = Outcome::DISK_UNTOUCHED;
+            trouble("A system is installed already", code, disk, reason, action)
+        }
         Outcome::Failed {
             code,
             reason,

@@ -185,6 +185,17 @@ fn outcome_lines(outcome: &Outcome) -> Vec<String> {
             reason,
             action,
         } => failure("Refused", code, Outcome::DISK_UNTOUCHED, reason, action),
+        Outcome::InstalledAlready {
+            code,
+            reason,
+            action,
+        } => failure(
+            "Installed already",
+            code,
+            Outcome::DISK_UNTOUCHED,
+            reason,
+            action,
+        ),
         Outcome::Failed {
             code,
             reason,

@@ -127,6 +127,21 @@ fn install() -> Vec<(&'static str, InstallScreen)> {
             },
         ),
         (
+            "install_held",
+            InstallScreen {
+                disk: None,
+                log_tail: vec![
+                    "The machine started from an install medium or the network once more.".into(),
+                ],
+                ..ended(Outcome::InstalledAlready {
+                    code: "LF-DISK-020".into(),
+                    reason: "/dev/nvme0n1 (256 GiB) holds an installed system (1.2.3).".into(),
+                    action: "The installed system starts in 42 s. Press Enter to restart now, R to install again."
+                        .into(),
+                })
+            },
+        ),
+        (
             "install_failed",
             ended(Outcome::Failed {
                 code: "LF-IMG-004".into(),
