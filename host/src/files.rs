@@ -46,6 +46,25 @@ fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     file.sync_all()
 }
 
+/// Writes a firmware variable in efivarfs, which takes one write(2) and no more: attributes and value at once.
+pub fn write_in_one(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    // No truncation: the kernel replaces the value by what one write brings.
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)?;
+    let written = file.write(bytes)?;
+    if written == bytes.len() {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::WriteZero,
+        format!("{written} of {} bytes were taken", bytes.len()),
+    ))
+}
+
 /// Syncs the directory that holds `path`, so that a rename or a creation in it is durable.
 pub fn sync_parent(path: &Path) -> io::Result<()> {
     let parent = match path.parent() {

@@ -27,6 +27,7 @@ use uuid::Uuid;
 
 use crate::code::{Code, OrTrouble};
 use crate::machine::Disk;
+use crate::nvram;
 use crate::payload::Payload;
 use crate::plan::{Place, Plan, Step};
 use crate::report::Event;
@@ -187,6 +188,16 @@ impl<H: Host> Run<'_, H> {
                 within,
                 origin,
             } => self.run_stage(stage, *within, origin),
+            Step::BootEntry { change } => {
+                // The name on the EFI system partition is enough for most firmware; a refusal of its store is no reason
+                // to leave a machine without a system.
+                if let Err(error) = nvram::apply(Path::new(nvram::EFIVARS), change) {
+                    (self.on_event)(&Event::Note {
+                        text: format!("the firmware's boot order stays as it is: {error:#}"),
+                    });
+                }
+                Ok(())
+            }
             Step::KeepLog { to } => {
                 // A lost log is a pity; an install that fails for it is a truck roll.
                 if let Err(error) = self.keep_log(to) {

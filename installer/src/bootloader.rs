@@ -8,6 +8,26 @@ use std::fmt;
 /// Size of a GRUB environment block in bytes (GRUB's `grub-editenv` and `save_env` accept no other).
 pub const ENV_SIZE: usize = 1024;
 
+/// Variable in `grub_oem_env` of the state partition: version of the system that was installed. The menu of an install
+/// medium shows it; where it is missing, a disk does not tell what it knows of [`NONCE`].
+pub const SYSTEM: &str = "landfall_system";
+
+/// Variable in `grub_oem_env`: size and serial number of the disk, for people who choose between two.
+pub const DISK: &str = "landfall_disk";
+
+/// Variable in `grub_oem_env`: the `landfall.nonce` of the user-data that was installed; empty without one.
+pub const NONCE: &str = "landfall_nonce";
+
+/// Longest value for a line of a menu, in bytes.
+const LONGEST: usize = 40;
+
+/// A value for a line of a menu: what a drive or an image says of itself can be anything, so only what a menu can show is
+/// kept.
+pub fn for_menu(text: &str) -> String {
+    let plain = |c: &char| c.is_ascii_graphic() || *c == ' ';
+    text.chars().filter(plain).take(LONGEST).collect()
+}
+
 const SIGNATURE: &str = "# GRUB Environment Block\n";
 
 /// A variable that cannot stand in an environment block.
@@ -84,6 +104,13 @@ mod tests {
             )
         );
         assert!(text.ends_with('#'));
+    }
+
+    #[test]
+    fn what_a_drive_says_of_itself_never_breaks_the_block_or_a_line_of_the_menu() {
+        let text = for_menu(&"Ö\n\u{7f}disk \\\"$x\" ".repeat(40));
+        assert!(text.len() <= 40 && text.starts_with("disk"), "{text}");
+        assert!(render_env([(SYSTEM, text.as_str())]).is_ok());
     }
 
     #[test]

@@ -31,6 +31,7 @@ pub enum Code {
     DiskUnreadable,
     DiskPaths,
     DiskChanged,
+    InstalledAlready,
     MediumNotFound,
     PayloadMissing,
     PayloadIncomplete,
@@ -53,7 +54,7 @@ pub enum Code {
 
 impl Code {
     /// Every code there is.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 36] = [
         Self::UserDataInvalid,
         Self::UserDataMissing,
         Self::UserDataUnreachable,
@@ -71,6 +72,7 @@ impl Code {
         Self::DiskUnreadable,
         Self::DiskPaths,
         Self::DiskChanged,
+        Self::InstalledAlready,
         Self::MediumNotFound,
         Self::PayloadMissing,
         Self::PayloadIncomplete,
@@ -112,6 +114,7 @@ impl Code {
             Self::DiskUnreadable => "LF-D10",
             Self::DiskPaths => "LF-D11",
             Self::DiskChanged => "LF-D12",
+            Self::InstalledAlready => "LF-D20",
             Self::MediumNotFound => "LF-M01",
             Self::PayloadMissing => "LF-M02",
             Self::PayloadIncomplete => "LF-M03",
@@ -177,6 +180,9 @@ impl Code {
                 "Leave only one path to the disk connected; multipath is not supported."
             }
             Self::DiskChanged => "Leave the disks as they are and start the install again.",
+            Self::InstalledAlready => {
+                "Remove the install medium; to install again, press R or give the user-data a new `landfall.nonce`."
+            }
             Self::MediumNotFound => {
                 "Leave the install medium connected and start the machine again."
             }

@@ -27,6 +27,8 @@ pub struct Config {
     pub menu_title: Option<String>,
     /// Variables for the GRUB environment on OEM.
     pub grub_env: Vec<(String, String)>,
+    /// `landfall.nonce`: while a medium stays in the machine, each value of it is installed once.
+    pub nonce: Option<String>,
     /// Files for the OEM partition.
     pub oem_files: Vec<OemFile>,
 }
@@ -92,6 +94,7 @@ pub fn configure(
             .collect::<Result<_>>()?,
         menu_title,
         grub_env: options.into_iter().collect(),
+        nonce: user_data.landfall.nonce.clone(),
         oem_files: oem_files(user_data, hash),
     })
 }

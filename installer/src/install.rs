@@ -18,6 +18,7 @@ use crate::documents::{self, Account, Document, OnHost, Sources};
 use crate::hooks::{Hooks, Runner};
 use crate::log::Log;
 use crate::machine::{self, Disk, Machine};
+use crate::nvram::{self, Known};
 use crate::payload::Payload;
 use crate::plan::{Inputs, Plan, fits, plan};
 use crate::report::{Event, Finished, Next, Outcome};
@@ -55,6 +56,8 @@ pub struct Prepared {
     pub next: Next,
     /// Where the user-data came from.
     pub account: Account,
+    /// Remarks on what could not be planned.
+    pub notes: Vec<String>,
 }
 
 /// From texts and facts to a plan; writes nothing. The door is asked for documents and to look at disks.
@@ -104,7 +107,9 @@ fn decide<H: Host>(
         .into());
     }
     let payload = Payload::open(&request.payload)?;
-    let disk = target(request, &config, &payload, host)?;
+    let (disk, machine) = target(request, &config, &payload, host)?;
+    let mut notes = Vec::new();
+    let firmware = machine.and_then(|machine| known_firmware(&machine, &disk, &mut notes));
     let media_id = media_id(request, &payload)?;
     let inputs = Inputs {
         config: &config,
@@ -113,6 +118,7 @@ fn decide<H: Host>(
         hooks: &Hooks::of(&user_data, request.runner),
         media_id: &media_id,
         esp_stub: ESP_STUB,
+        firmware: firmware.as_ref(),
     };
     let plan = plan(&inputs, Uuid::new_v4)?;
     Ok(Prepared {
@@ -120,7 +126,21 @@ fn decide<H: Host>(
         payload,
         next: config.next,
         account,
+        notes,
     })
+}
+
+/// The boot entries of the firmware; a machine starts without one of ours, so that they cannot be read is a remark.
+fn known_firmware(machine: &Machine, disk: &Disk, notes: &mut Vec<String>) -> Option<Known> {
+    match nvram::known(machine, disk, Path::new(nvram::EFIVARS))? {
+        Ok(known) => Some(known),
+        Err(error) => {
+            notes.push(format!(
+                "the firmware's boot order stays as it is: {error:#}"
+            ));
+            None
+        }
+    }
 }
 
 /// Installs, telling every event on the way; the last one is always [`Event::Finished`], which is returned too.
@@ -152,10 +172,9 @@ pub fn install<H: Host>(
             tell(&Event::Note {
                 text: format!("erases {}", plan.destroys),
             });
-            for note in ready.prepared.plan.layout.notes() {
-                tell(&Event::Note {
-                    text: note.to_string(),
-                });
+            let notes = plan.layout.notes().iter().map(ToString::to_string);
+            for text in notes.chain(ready.prepared.notes.iter().cloned()) {
+                tell(&Event::Note { text });
             }
             for note in &plan.notes {
                 tell(&Event::Note { text: note.clone() });
@@ -223,13 +242,20 @@ fn carry_out<H: Host>(
     applied
 }
 
-/// The disk: an image file if `--disk` names one, else a disk of this machine.
+/// The user-data of a request as far as it can be read, for questions that come before the install itself.
+pub(crate) fn user_data_of<H: Host>(request: &Request, host: &mut H) -> Result<UserData> {
+    let machine = documents::variables(Path::new("/sys"));
+    let documents = gather(request, host, &machine, &mut |_| ())?;
+    Ok(documents::combine_part(&documents, &machine)?.0)
+}
+
+/// The disk: an image file if `--disk` names one, else a disk of this machine, which comes with it.
 fn target(
     request: &Request,
     config: &Config,
     payload: &Payload,
     host: &mut impl Host,
-) -> Result<Disk> {
+) -> Result<(Disk, Option<Machine>)> {
     let named = Path::new(&request.disk);
     if request.disk != "auto" && named.is_file() {
         // Loop devices are made by absolute path, whatever the working directory is then.
@@ -239,7 +265,7 @@ fn target(
         disk.look(host);
         refuse_contents(&disk, config.wipe)
             .map_err(|(code, reason)| Trouble::new(code, format!("{disk} {reason}")))?;
-        return Ok(disk);
+        return Ok((disk, None));
     }
     let mut machine: Machine = machine::read_machine(Path::new("/sys"), Path::new("/dev"))?;
     machine.look_at_disks(host);
@@ -248,7 +274,8 @@ fn target(
         wipe: config.wipe,
         fits: &|disk| fits(config, disk, payload),
     };
-    Ok(choose(&config.wish, &machine, &limits)?)
+    let disk = choose(&config.wish, &machine, &limits)?;
+    Ok((disk, Some(machine)))
 }
 
 /// The medium's id; without a medium one that the payload determines.

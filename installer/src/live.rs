@@ -12,9 +12,10 @@ use crate::code::{Code, Trouble};
 use crate::documents::{Network, Source, Sources};
 use crate::hooks::Runner;
 use crate::install::{Request, install};
+use crate::installed::hold::Choice;
 use crate::report::{Event, EventWriter, Finished, Next, Outcome};
 use crate::screens::{InstallView, open_consoles, open_for_install};
-use crate::{machine, medium, recovery};
+use crate::{installed, machine, medium, nvram, recovery};
 
 /// How long the good end stays on the screen before the machine restarts, in seconds.
 const COUNTDOWN: u64 = 5;
@@ -33,6 +34,8 @@ struct Call<'a> {
     state: Option<&'a str>,
     recovery: bool,
     reset: bool,
+    /// Somebody chose to install again, although a system is installed.
+    reinstall: bool,
 }
 
 impl<'a> Call<'a> {
@@ -43,6 +46,7 @@ impl<'a> Call<'a> {
             state: words().find_map(|word| word.strip_prefix("landfall.state=")),
             recovery: words().any(|word| word == "landfall.recovery"),
             reset: words().any(|word| word == "kairos.reset"),
+            reinstall: words().any(|word| word == installed::REINSTALL),
         }
     }
 }
@@ -62,13 +66,27 @@ pub fn run(mut events: EventWriter) -> Result<Infallible> {
     }
     let mut view = InstallView::new(open_consoles(open_for_install));
     view.draw();
-    let finished = from_medium(&call, &cmdline, &mut view, &mut events);
+    // Without them the firmware's boot order stays as it is, which the install tells.
+    drop(nvram::mount(&mut Linux));
+    let mut request = request(&call, &cmdline, &mut Linux);
+    if !call.reinstall
+        && let Ok(wanted) = &request
+        && let Some(hold) = installed::guard::hold(wanted, &mut Linux)
+    {
+        drop(view);
+        if installed::guard::wait(hold, wanted.medium.as_deref(), &mut events) == Choice::Restart {
+            return recovery::restart(RebootMode::RB_AUTOBOOT);
+        }
+        view = InstallView::new(open_consoles(open_for_install));
+        view.draw();
+        request = self::request(&call, &cmdline, &mut Linux);
+    }
+    let finished = from_medium(request, &mut view, &mut events);
     end(&finished, &mut view)
 }
 
 fn from_medium(
-    call: &Call<'_>,
-    cmdline: &str,
+    request: Result<Request>,
     view: &mut InstallView,
     events: &mut EventWriter,
 ) -> Finished {
@@ -76,7 +94,7 @@ fn from_medium(
         events.write(event);
         view.event(event);
     };
-    let request = match request(call, cmdline, &mut Linux) {
+    let request = match request {
         Ok(request) => request,
         Err(error) => {
             let trouble = crate::code::find(&error).cloned();
@@ -166,7 +184,7 @@ mod tests {
 
     #[test]
     fn the_command_line_says_which_medium_and_whether_it_is_recovery() {
-        let line = "a=b landfall.media=00ff landfall.recovery landfall.state=1234 kairos.reset\n";
+        let line = "a=b landfall.media=00ff landfall.recovery landfall.state=1234 kairos.reset landfall.reinstall\n";
         assert_eq!(
             Call::parse(line),
             Call {
@@ -174,6 +192,7 @@ mod tests {
                 state: Some("1234"),
                 recovery: true,
                 reset: true,
+                reinstall: true,
             }
         );
         let plain = Call {
@@ -181,8 +200,10 @@ mod tests {
             state: None,
             recovery: false,
             reset: false,
+            reinstall: false,
         };
-        assert_eq!(Call::parse("quiet kairos.resetx xlandfall.recovery"), plain);
+        let similar = "quiet kairos.resetx xlandfall.recovery landfall.reinstall=0";
+        assert_eq!(Call::parse(similar), plain);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use partition::{Partition, SectorSize, read_back};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::apply::loop_over;
+use crate::apply::{loop_over, read_at};
 use crate::code::{Code, OrTrouble, Trouble};
 use crate::machine::Disk;
 
@@ -218,6 +218,12 @@ fn is_iso(device: &Path) -> bool {
         .is_ok_and(|()| magic == *b"CD001")
 }
 
+/// Whether an ISO is still in a drive, asked of the drive and not of the memory.
+pub fn is_there(drive: &Path) -> bool {
+    let magic = || read_at(&File::open(drive).ok()?, 16 * 2048 + 1, 5).ok();
+    magic().is_some_and(|magic| magic == *b"CD001")
+}
+
 /// The whole disk of a partition; the device itself if it is no partition.
 fn whole_disk(sys: &Path, device: &Path) -> PathBuf {
     let name = device.file_name().unwrap_or_default();
@@ -274,6 +280,8 @@ mod tests {
             !is_iso(&put("recovery", 1080, &[0x53, 0xef])),
             "ext4 is never an install medium"
         );
+        assert!(is_there(&put("iso", 32_769, b"CD001")));
+        assert!(!is_there(&put("blank", 0, b"")) && !is_there(Path::new("/no/such/drive")));
         assert!(!is_iso(&put("blank", 0, b"")));
         assert!(!is_iso(dir.path()));
     }

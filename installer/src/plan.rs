@@ -13,14 +13,15 @@ use partition::{
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::bootloader::render_env;
+use crate::bootloader::{DISK, NONCE, SYSTEM, for_menu, render_env};
 use crate::code::{Code, OrTrouble, Trouble};
 use crate::config::Config;
 use crate::hooks::Hooks;
 use crate::machine::Disk;
+use crate::nvram::{self, Known, PartitionPath};
 use crate::payload::Payload;
 
-mod env;
+pub(crate) mod env;
 pub mod reset;
 mod step;
 
@@ -79,6 +80,8 @@ pub struct Inputs<'a> {
     pub media_id: &'a str,
     /// Text of the stub on the EFI system partition.
     pub esp_stub: &'a str,
+    /// The firmware's boot entries; `None` where there are none to change (BIOS, an image file).
+    pub firmware: Option<&'a Known>,
 }
 
 /// Decides everything; refuses what cannot work. `id` is asked for every GUID and UUID, in order.
@@ -126,6 +129,7 @@ pub fn plan(inputs: &Inputs<'_>, mut id: impl FnMut() -> Uuid) -> Result<Plan> {
     steps.push(fill_esp(inputs.payload, inputs.esp_stub, esp.number));
     steps.extend(inputs.hooks.step("after-install-chroot"));
     steps.extend(inputs.hooks.step("after-install"));
+    steps.extend(boot_entry(inputs, esp));
     steps.push(Step::KeepLog {
         to: Place::new("persistent", LOG_FOLDER),
     });
@@ -307,10 +311,17 @@ fn config_files(inputs: &Inputs<'_>) -> Result<Vec<Step>> {
         content: Content(bytes),
         mode,
     };
-    let title = [(
-        "default_menu_entry",
-        config.menu_title.as_deref().unwrap_or(MENU_TITLE),
-    )];
+    let title = config.menu_title.as_deref().unwrap_or(MENU_TITLE);
+    let disk = inputs.disk;
+    let size = tui::plain::human_bytes(disk.size);
+    let about_disk = for_menu(format!("{size} {}", disk.serial).trim());
+    let system = for_menu(&inputs.payload.manifest.version);
+    let about = [
+        ("default_menu_entry", title),
+        (SYSTEM, &system),
+        (DISK, &about_disk),
+        (NONCE, config.nonce.as_deref().unwrap_or_default()),
+    ];
     // Palette's agent puts this back to the active slot once the host is registered.
     let mut variables = vec![(SAVED_ENTRY, REGISTRATION)];
     variables.extend(
@@ -327,7 +338,7 @@ fn config_files(inputs: &Inputs<'_>) -> Result<Vec<Step>> {
         write(
             "state",
             "grub_oem_env",
-            render_env(title).or_trouble(Code::UserDataInvalid)?,
+            render_env(about).or_trouble(Code::UserDataInvalid)?,
             0o644,
         ),
         write(
@@ -362,6 +373,21 @@ fn fill_esp(payload: &Payload, esp_stub: &str, partition: u32) -> Step {
             .map(|(to, _)| (to.to_owned(), Content(esp_stub.as_bytes().to_vec())))
             .to_vec(),
     }
+}
+
+/// The firmware's entry for the EFI system partition. It comes before the boot file has its name: firmware goes on to the
+/// next entry when there is no file.
+fn boot_entry(inputs: &Inputs<'_>, esp: &Partition) -> Option<Step> {
+    let sector = u64::from(inputs.disk.sector).max(1);
+    let partition = PartitionPath {
+        number: esp.number,
+        start: esp.start.get() / sector,
+        blocks: esp.size.get() / sector,
+        guid: esp.guid,
+    };
+    let known = inputs.firmware?;
+    let change = nvram::change(&known.entries, &partition, &known.alive)?;
+    Some(Step::BootEntry { change })
 }
 
 /// The first program of the boot chain, which gets the name that firmware looks for.

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use host::Linux;
 use nix::sys::reboot::{RebootMode, reboot};
+use tui::InstallScreen;
 use tui::console::{Console, Mode, View};
 use uuid::Uuid;
 
@@ -133,13 +134,17 @@ fn ask(ended: Option<Finished>, events: &mut EventWriter) -> Choice {
     let mut menu = Menu::new(ended);
     let mut board = Board::open();
     board.say(&menu.headlines());
-    let active = std::fs::read_to_string("/sys/class/tty/console/active").unwrap_or_default();
-    let paths = console_paths(&active);
-    let mut keys = Keys::open(paths.iter().map(std::path::PathBuf::as_path));
-    decide(&mut menu, &mut keys, PATIENCE, &mut |menu, left| {
-        board.show(menu, left);
+    decide(&mut menu, &mut keyboards(), PATIENCE, &mut |menu, left| {
+        board.show(&menu.screen(left), menu.lines());
         events.catch_up();
     })
+}
+
+/// The keyboards of all consoles.
+pub(crate) fn keyboards() -> Keys {
+    let active = std::fs::read_to_string("/sys/class/tty/console/active").unwrap_or_default();
+    let paths = console_paths(&active);
+    Keys::open(paths.iter().map(std::path::PathBuf::as_path))
 }
 
 /// Follows the keys to a choice; `patience` after the last one, the choice is to restart.
@@ -166,21 +171,20 @@ fn decide(
 }
 
 /// The consoles: pictures where pictures can be drawn, else lines, which are said once and again when they change.
-struct Board {
+pub(crate) struct Board {
     consoles: Vec<Console>,
     said: Vec<String>,
 }
 
 impl Board {
-    fn open() -> Self {
+    pub(crate) fn open() -> Self {
         Self {
             consoles: open_consoles(open_for_install),
             said: Vec::new(),
         }
     }
 
-    fn show(&mut self, menu: &Menu, left: Duration) {
-        let screen = menu.screen(left);
+    pub(crate) fn show(&mut self, screen: &InstallScreen, lines: Vec<String>) {
         let uptime = Duration::from_secs_f64(crate::log::uptime());
         for console in self
             .consoles
@@ -188,16 +192,15 @@ impl Board {
             .filter(|one| one.mode() != Mode::Lines)
         {
             // A console that does not take the picture must not keep the others from theirs.
-            drop(console.show(View::Install(&screen), uptime));
+            drop(console.show(View::Install(screen), uptime));
         }
-        let lines = menu.lines();
         if lines != self.said {
             self.say(&lines);
             self.said = lines;
         }
     }
 
-    fn say(&mut self, lines: &[String]) {
+    pub(crate) fn say(&mut self, lines: &[String]) {
         for console in self
             .consoles
             .iter_mut()
@@ -208,7 +211,7 @@ impl Board {
     }
 }
 
-fn restart(mode: RebootMode) -> Result<Infallible> {
+pub(crate) fn restart(mode: RebootMode) -> Result<Infallible> {
     nix::unistd::sync();
     Ok(reboot(mode)?)
 }

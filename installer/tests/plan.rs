@@ -111,6 +111,7 @@ fn plan_for(config: &Config, disk: &Disk, payload: &Payload) -> anyhow::Result<P
         hooks: &Hooks::default(),
         media_id: "ffeeddccbbaa99887766554433221100",
         esp_stub: "# the stub\n",
+        firmware: None,
     };
     plan(&inputs, counting())
 }

@@ -34,9 +34,9 @@ pub(super) fn boot_code() -> [u8; 440] {
     bytes
 }
 
-/// Whether this is the boot code of an installation that did not finish.
-pub(crate) fn is_unfinished(code: &[u8; 440]) -> bool {
-    *code == boot_code()
+/// Whether the boot sector of a disk (its first 440 bytes are enough) says that its installation has not finished.
+pub(crate) fn is_unfinished(sector: &[u8]) -> bool {
+    sector.starts_with(&boot_code())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use host::{Host, Linux};
 
 use super::hold::{Choice, Hold, PATIENCE};
 use super::{find, is_renewed};
-use crate::install::{Request, read_user_data};
+use crate::install::{Request, user_data_of};
 use crate::machine::{Firmware, read_machine};
 use crate::nvram::{self, EFIVARS};
 use crate::recovery::{Board, keyboards};
@@ -25,7 +25,7 @@ pub(crate) fn hold(request: &Request, host: &mut impl Host) -> Option<Hold> {
         return None;
     }
     // User-data with errors bring nothing new; an install that somebody asks for names the errors.
-    let user_data = read_user_data(&request.user_data).ok();
+    let user_data = user_data_of(request, host).ok();
     let nonce = user_data.and_then(|user_data| user_data.landfall.nonce);
     if is_renewed(&found, nonce.as_deref()) {
         return None;

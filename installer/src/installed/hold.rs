@@ -185,11 +185,15 @@ mod tests {
             path: "/dev/vda".into(),
             size: 16 << 30,
             sector: 512,
+            physical_sector: 512,
             model: String::new(),
             serial: "LF0001".into(),
+            wwn: String::new(),
             transport: crate::machine::Transport::Virtio,
             removable: false,
             read_only: false,
+            in_use: Vec::new(),
+            contents: None,
         };
         let found = Installed {
             disk,

@@ -78,7 +78,7 @@ pub fn build_iso(
     on_progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Iso> {
     on_progress(Progress::Step("checking the user-data"));
-    let user_data = read_user_data(&options.user_data, options.partial)?;
+    let (user_data, nonce) = read_user_data(&options.user_data, options.partial)?;
     let authorities = read_authorities(&options.authorities)?;
     on_progress(Progress::Step("checking the payload"));
     let payload = fs::canonicalize(&options.payload)
@@ -110,6 +110,7 @@ pub fn build_iso(
         manifest: &manifest,
         media_id: &media_id,
         authorities: &authorities,
+        nonce: nonce.as_deref(),
         options,
     };
     let half = tree.write(&user_data, host)?;
@@ -140,7 +141,8 @@ pub fn build_iso(
     })
 }
 
-fn read_user_data(path: &Path, partial: bool) -> Result<Vec<u8>> {
+/// The user-data as it is, and its `landfall.nonce`.
+fn read_user_data(path: &Path, partial: bool) -> Result<(Vec<u8>, Option<String>)> {
     let size = fs::metadata(path)
         .with_context(|| format!("reading {}", path.display()))?
         .len();
@@ -164,7 +166,7 @@ fn read_user_data(path: &Path, partial: bool) -> Result<Vec<u8>> {
         combine(documents, &machine)
             .context("the user-data is not valid; if the site brings the rest, say --partial")?;
     }
-    Ok(document.bytes)
+    Ok((document.bytes, user_data.landfall.nonce))
 }
 
 /// The texts of certificates; one that is none is refused here, not on the site.
@@ -209,7 +211,7 @@ fn derive_media_id(
         Digest::of(user_data),
         Digest::of(options.version.as_bytes()),
         Digest::of(&options.epoch.to_le_bytes()),
-        Digest::of(render_menu("").as_bytes()),
+        Digest::of(render_menu("", None).as_bytes()),
     ];
     parts.extend(authorities.iter().map(|text| Digest::of(text.as_bytes())));
     let mut all = b"landfall 2026 media id".to_vec();
@@ -226,6 +228,8 @@ struct Tree<'a> {
     manifest: &'a Manifest,
     media_id: &'a str,
     authorities: &'a [String],
+    /// `landfall.nonce` of the user-data.
+    nonce: Option<&'a str>,
     options: &'a IsoOptions,
 }
 
@@ -321,7 +325,10 @@ impl Tree<'_> {
         let mut files = vec![
             (
                 "/boot/grub/grub.cfg".to_owned(),
-                put("grub.cfg", render_menu(self.media_id).as_bytes())?,
+                put(
+                    "grub.cfg",
+                    render_menu(self.media_id, self.nonce).as_bytes(),
+                )?,
             ),
             ("/boot/eltorito.img".to_owned(), eltorito),
             ("/boot/kernel".to_owned(), self.payload.join("boot/vmlinuz")),

@@ -1,4 +1,19 @@
 //! What GRUB shows on a medium, as text.
+//!
+//! A medium that stays in the machine is harmless: where GRUB finds an installed system, it starts that system unless
+//! somebody chooses otherwise or the medium carries a `landfall.nonce` that the disk does not know.
+
+use crate::bootloader::{DISK, NONCE, SYSTEM};
+use crate::installed::REINSTALL;
+
+/// How long somebody can choose before the installed system starts, in seconds.
+const TO_START: u32 = 10;
+
+/// How long somebody can choose before an install begins, in seconds.
+const TO_INSTALL: u32 = 3;
+
+/// Disks that are looked at: as many as a large storage server has. A number without a disk costs nothing.
+const DISKS: u32 = 32;
 
 /// Kernel arguments of the installer (`docs/interfaces.md`); the last console is `/dev/console`.
 fn arguments(media_id: &str, verbosity: &str) -> String {
@@ -13,24 +28,23 @@ pub(super) fn marker(media_id: &str) -> String {
     format!("/landfall/{media_id}.id")
 }
 
-/// `/boot/grub/grub.cfg` of a medium.
-pub(super) fn render_menu(media_id: &str) -> String {
+/// `/boot/grub/grub.cfg` of a medium. `nonce` is the one of its user-data: letters, digits, `.`, `_`, `-` only.
+pub(super) fn render_menu(media_id: &str, nonce: Option<&str>) -> String {
     let marker = marker(media_id);
     let quiet = arguments(media_id, "loglevel=4");
     let verbose = arguments(
         media_id,
         "loglevel=7 systemd.log_level=info systemd.show_status=true",
     );
-    format!(
+    let start = format!(
         r#"# Made by "landfall media iso".
-set default=0
-set timeout=3
 set timeout_style=menu
 
 # GRUB came from this medium as a rule, so nothing is searched; a label is never trusted.
 if [ ! -e {marker} ]; then
     search --no-floppy --file --set=root {marker}
 fi
+set medium="$root"
 
 # UEFI shows its console on the serial port by itself. A machine without a serial port keeps its screen.
 if [ "$grub_platform" != efi ]; then
@@ -40,17 +54,104 @@ if [ "$grub_platform" != efi ]; then
     fi
 fi
 
-menuentry "Install this edge host" --id install {{
+function install {{
     echo "Starting the installer ..."
-    linux /boot/kernel {quiet}
+    set root="$medium"
+    linux /boot/kernel {quiet} $1
     initrd /boot/initrd
 }}
 
-menuentry "Install with verbose messages" --id install-verbose {{
+function install_verbose {{
     echo "Starting the installer ..."
-    linux /boot/kernel {verbose}
+    set root="$medium"
+    linux /boot/kernel {verbose} $1
     initrd /boot/initrd
 }}
+"#
+    );
+    format!("{start}{}{}", installed_systems(nonce), install_entries())
+}
+
+/// The part of the menu that looks for installed systems and offers them.
+fn installed_systems(nonce: Option<&str>) -> String {
+    let numbers: Vec<String> = (0..DISKS).map(|number| number.to_string()).collect();
+    let (numbers, nonce) = (numbers.join(" "), nonce.unwrap_or_default());
+    format!(
+        r#"
+# Hands over to the menu of an installed disk, as GRUB on that disk itself does.
+function start_installed {{
+    echo "Starting the installed system on $1 ..."
+    set root="$1,gpt5"
+    set prefix="($root)/grub2"
+    configfile "$prefix/grub.cfg"
+}}
+
+# The boot file on the EFI system partition gets its name after everything else was written and verified, so
+# a half-finished install does not count. Disks come in the order of the firmware.
+set nonce="{nonce}"
+set default=
+set known=
+for number in {numbers}; do
+    set disk="hd$number"
+    if [ -f "($disk,gpt5)/cOS/active.img" ]; then
+        if [ -s "($disk,gpt5)/grub2/grub.cfg" -a -f "($disk,gpt2)/EFI/BOOT/BOOTX64.EFI" ]; then
+            set {SYSTEM}=
+            set {DISK}=
+            set {NONCE}=
+            if [ -s "($disk,gpt5)/grub_oem_env" ]; then
+                load_env --file "($disk,gpt5)/grub_oem_env" {SYSTEM} {DISK} {NONCE}
+            fi
+            # What a disk does not tell is not new.
+            if [ -z "${SYSTEM}" -o "${NONCE}" = "$nonce" ]; then
+                set known=yes
+            fi
+            set twin=
+            if [ -n "$default" ]; then
+                set twin="another "
+            fi
+            menuentry "Start the ${{twin}}installed system ${SYSTEM} ($disk, ${DISK})" --id "installed-$disk" "$disk" {{
+                start_installed "$2"
+            }}
+            if [ -z "$default" ]; then
+                set default="installed-$disk"
+            fi
+        fi
+    fi
+done
+"#
+    )
+}
+
+/// The part of the menu that offers to install, and that decides what happens when nobody chooses.
+fn install_entries() -> String {
+    format!(
+        r#"
+if [ -z "$default" ]; then
+    set default=install
+    set timeout={TO_INSTALL}
+    menuentry "Install this edge host" --id install {{
+        install
+    }}
+    menuentry "Install with verbose messages" --id install-verbose {{
+        install_verbose
+    }}
+else
+    set timeout={TO_START}
+    if [ -n "$nonce" -a -z "$known" ]; then
+        # Without the word of the entries below: the installer, which sees all user-data, has the last word.
+        set default=install
+        set timeout={TO_INSTALL}
+        menuentry "Install again, as a new landfall.nonce asks (erases the disk)" --id install {{
+            install
+        }}
+    fi
+    menuentry "Install again (erases the disk)" --id install-again {{
+        install {REINSTALL}
+    }}
+    menuentry "Install again with verbose messages (erases the disk)" --id install-verbose {{
+        install_verbose {REINSTALL}
+    }}
+fi
 "#
     )
 }
@@ -72,21 +173,49 @@ mod tests {
     const ID: &str = "00112233445566778899aabbccddeeff";
 
     #[test]
-    fn the_default_entry_starts_the_installer_with_the_arguments_of_the_interface() {
-        let menu = render_menu(ID);
+    fn the_installer_is_started_with_the_arguments_of_the_interface() {
+        let menu = render_menu(ID, None);
         let line = "    linux /boot/kernel rd.systemd.unit=landfall-install.target \
                     landfall.media=00112233445566778899aabbccddeeff console=ttyS0,115200 console=tty1 \
-                    net.ifnames=1 panic=30 loglevel=4 selinux=0";
+                    net.ifnames=1 panic=30 loglevel=4 selinux=0 $1";
         assert_eq!(
             menu.lines().find(|line| line.contains(" linux ")),
             Some(line)
         );
-        assert_eq!(menu.matches("menuentry ").count(), 2);
+        insta::assert_snapshot!(menu);
+    }
+
+    #[test]
+    fn only_an_entry_that_somebody_chooses_says_that_it_was_chosen() {
+        let menu = render_menu(ID, Some("2026-11"));
+        let default = menu.split("--id install {").skip(1);
+        for entry in default {
+            let body = entry.split('}').next().unwrap();
+            assert!(!body.contains(REINSTALL), "{body}");
+        }
+        let chosen = menu.split("--id install-again {").nth(1).unwrap();
+        assert!(chosen.split('}').next().unwrap().contains(REINSTALL));
+        assert!(menu.contains("set nonce=\"2026-11\"\n"));
+    }
+
+    #[test]
+    fn grubs_own_parser_takes_the_menu() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in [
+            ("menu", render_menu(ID, Some("a.b_c-1"))),
+            ("stub", render_efi_stub(ID)),
+        ] {
+            let path = dir.path().join(name);
+            std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), text.as_bytes())
+                .unwrap();
+            let argv = host::Argv::new("grub-script-check").arg(&path);
+            host::Host::run(&mut host::Linux, &argv).unwrap();
+        }
     }
 
     #[test]
     fn no_medium_is_found_by_its_label() {
-        for text in [render_menu(ID), render_efi_stub(ID)] {
+        for text in [render_menu(ID, None), render_efi_stub(ID)] {
             assert!(
                 text.contains("--file --set=root /landfall/00112233445566778899aabbccddeeff.id")
             );

@@ -220,6 +220,20 @@ fn the_iso_has_the_tree_of_the_interface_and_can_be_read_as_disk_and_cd() {
     payload_of(&at("root"), &at("payload"));
     put(&at("user-data"), USER_DATA.as_bytes());
     let iso = iso_of(&at("payload"), &at("user-data"), &at("x.iso")).unwrap();
+    let grub_cfg = |iso: &Path, to: &Path| {
+        let argv = Argv::new("xorriso").args(["-osirrox", "on", "-indev"]);
+        run(&argv
+            .arg(iso)
+            .args(["-extract", "/boot/grub/grub.cfg"])
+            .arg(to));
+        String::from_utf8(get(to)).unwrap()
+    };
+    assert!(grub_cfg(&iso.path, &at("menu")).contains("set nonce=\"\"\n"));
+    let renewed = format!("{USER_DATA}landfall: {{nonce: summer-2.1}}\n");
+    put(&at("renewed"), renewed.as_bytes());
+    let other = iso_of(&at("payload"), &at("renewed"), &at("y.iso")).unwrap();
+    let menu = grub_cfg(&other.path, &at("renewed-menu"));
+    assert!(menu.contains("set nonce=\"summer-2.1\"\n"), "{menu}");
     run(&Argv::new("xorriso")
         .args(["-osirrox", "on", "-indev"])
         .arg(&iso.path)

@@ -5,10 +5,10 @@ use crate::bootloader::ENV_SIZE;
 const SIGNATURE: &[u8] = b"# GRUB Environment Block\n";
 
 /// Names and values in their order.
-pub(super) type Variables = Vec<(String, String)>;
+pub(crate) type Variables = Vec<(String, String)>;
 
 /// Reads a block; `None` if GRUB would not take it, or if it has what `render_env` cannot write again.
-pub(super) fn parse(block: &[u8]) -> Option<Variables> {
+pub(crate) fn parse(block: &[u8]) -> Option<Variables> {
     if block.len() != ENV_SIZE {
         return None;
     }
@@ -28,7 +28,7 @@ pub(super) fn parse(block: &[u8]) -> Option<Variables> {
 }
 
 /// Sets a variable where it stands, or at the end.
-pub(super) fn set(variables: &mut Variables, name: &str, value: &str) {
+pub(crate) fn set(variables: &mut Variables, name: &str, value: &str) {
     match variables.iter_mut().find(|(known, _)| known == name) {
         Some((_, old)) => value.clone_into(old),
         None => variables.push((name.to_owned(), value.to_owned())),
@@ -36,7 +36,7 @@ pub(super) fn set(variables: &mut Variables, name: &str, value: &str) {
 }
 
 /// The value of a variable; empty if there is none, as in GRUB.
-pub(super) fn value<'a>(variables: &'a Variables, name: &str) -> &'a str {
+pub(crate) fn value<'a>(variables: &'a Variables, name: &str) -> &'a str {
     variables
         .iter()
         .find(|(known, _)| known == name)

@@ -6,6 +6,7 @@ use partition::{ByteRange, Filesystem};
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
+use crate::nvram::Change;
 use crate::report::Phase;
 
 /// One change to the disk.
@@ -124,6 +125,11 @@ pub enum Step {
         /// Boot code of sector 0.
         boot_code: Content,
     },
+    /// Puts an entry for this disk first in the firmware's boot order. Its failure is a note.
+    BootEntry {
+        /// What is written.
+        change: Change,
+    },
     /// Runs a stage of the operator, with its `.before` and `.after`.
     RunStage {
         /// Name of the stage.
@@ -228,6 +234,7 @@ impl Step {
             | Self::NameEspFiles { .. }
             | Self::WriteBootSector { .. }
             | Self::Overwrite { .. }
+            | Self::BootEntry { .. }
             | Self::KeepLog { .. }
             | Self::Unmount
             | Self::MakeBootable { .. } => Phase::Boot,
@@ -289,6 +296,12 @@ impl fmt::Display for Step {
                 ..
             } => write!(f, "run the stage {stage}"),
             Self::RunStage { stage, .. } => write!(f, "run the stage {stage} in the new system"),
+            Self::BootEntry { change } => write!(
+                f,
+                "put {} ({}) first in the firmware's boot order",
+                change.entry,
+                crate::nvram::LABEL
+            ),
             Self::KeepLog { to } => write!(f, "keep the log in {to}"),
             Self::Unmount => write!(f, "unmount and sync"),
             Self::MakeBootable { .. } => write!(f, "make the disk bootable"),

@@ -220,7 +220,12 @@ fn both_slots_are_the_payload_and_grub_reads_the_kernel_in_them(lab: &Lab) {
     assert!(files["cOS/passive.img"].bytes == slot, "passive.img");
     assert_eq!(
         variables(&out.join("grub_oem_env")),
-        ["default_menu_entry=Shop till"]
+        [
+            "default_menu_entry=Shop till",
+            "landfall_disk=3.0 GiB",
+            "landfall_nonce=",
+            "landfall_system=1.2.3"
+        ]
     );
 
     // GRUB's own drivers: GPT and ext4 of the disk, then ext4 of the head inside the file, as `loopback` does it.

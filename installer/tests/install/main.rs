@@ -17,6 +17,7 @@ mod extras;
 mod hooks;
 mod lab;
 mod payload_faults;
+mod present;
 mod readers;
 mod recorder;
 mod reset;

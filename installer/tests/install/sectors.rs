@@ -31,6 +31,7 @@ fn planned(lab: &Lab, payload: &Payload) -> Plan {
         hooks: &Hooks::default(),
         media_id: "00112233445566778899aabbccddeeff",
         esp_stub: "# the stub\n",
+        firmware: None,
     };
     plan(&inputs, Uuid::new_v4).unwrap()
 }
