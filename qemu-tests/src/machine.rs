@@ -59,6 +59,7 @@ pub struct Builder {
     nic: Nic,
     login: Option<Login>,
     end_at_reboot: bool,
+    own_boot_order: bool,
     limit: Duration,
 }
 
@@ -74,6 +75,7 @@ impl Builder {
             nic: Nic::Virtio,
             login: None,
             end_at_reboot: false,
+            own_boot_order: false,
             limit: Duration::from_mins(10),
         }
     }
@@ -150,6 +152,13 @@ impl Builder {
     /// Ends the machine when the guest reboots, so that [`Vm::wait_exit`] reports it.
     pub fn end_at_reboot(mut self) -> Self {
         self.end_at_reboot = true;
+        self
+    }
+
+    /// Leaves the boot order to the firmware and its variables; otherwise QEMU imposes the order of the media at every
+    /// start.
+    pub fn own_boot_order(mut self) -> Self {
+        self.own_boot_order = true;
         self
     }
 
@@ -239,7 +248,14 @@ impl Builder {
         }
         // From 1: boot index 0 is taken by a kernel that QEMU loads itself.
         for (index, medium) in (1..).zip(&self.media) {
-            arguments.extend(medium.arguments(index));
+            let mut medium = medium.arguments(index);
+            if self.own_boot_order {
+                let imposed = format!(",bootindex={index}");
+                for argument in &mut medium {
+                    *argument = argument.replace(&imposed, "");
+                }
+            }
+            arguments.extend(medium);
         }
         arguments.extend(self.firmware.arguments(folder)?);
         arguments.push("-nodefaults".to_owned());

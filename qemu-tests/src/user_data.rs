@@ -48,6 +48,8 @@ pub struct UserData {
     pub registration_url: Option<String>,
     /// What follows the installation.
     pub ending: Ending,
+    /// `landfall.nonce`.
+    pub nonce: Option<String>,
     /// Key of the user `kairos`.
     pub ssh_key: Option<String>,
     /// Clear-text password of the user `kairos`.
@@ -67,6 +69,7 @@ impl UserData {
             token: None,
             project_uid: project_uid.to_owned(),
             ending: Ending::Reboot,
+            nonce: None,
             ssh_key: None,
             password: password.to_owned(),
             more_steps: String::new(),
@@ -102,6 +105,9 @@ impl fmt::Display for UserData {
         writeln!(f, "    caCerts:\n      - |")?;
         for line in self.ca_pem.lines() {
             writeln!(f, "        {line}")?;
+        }
+        if let Some(nonce) = &self.nonce {
+            writeln!(f, "\nlandfall:\n  nonce: {nonce}")?;
         }
         writeln!(f, "\ninstall:")?;
         match self.ending {

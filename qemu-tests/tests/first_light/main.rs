@@ -9,6 +9,7 @@
 
 mod documents;
 mod lab;
+mod loops;
 mod machines;
 mod refusals;
 mod stages;
