@@ -176,15 +176,22 @@ fn the_operators_stages_stand_in_the_plan_where_they_run() {
     let user_data = userdata::parse("hooks", text.as_bytes()).user_data.unwrap();
     let config = config(&user_data, "auto").unwrap();
     let machine = machine("bios-virtio");
-    let disk = choose(&config.wish, &machine, None).unwrap();
+    let payload = payload();
+    let limits = Limits {
+        medium: None,
+        wipe: config.wipe,
+        fits: &|disk| fits(&config, disk, &payload),
+    };
+    let disk = choose(&config.wish, &machine, &limits).unwrap();
     let plan_by = |runner| {
         let inputs = Inputs {
             config: &config,
             disk: &disk,
-            payload: &payload(),
+            payload: &payload,
             hooks: &Hooks::of(&user_data, runner),
             media_id: "ffeeddccbbaa99887766554433221100",
             esp_stub: "# the stub\n",
+            firmware: None,
         };
         plan(&inputs, counting()).unwrap()
     };
