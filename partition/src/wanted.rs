@@ -23,11 +23,11 @@ const OEM_LEAST: Bytes = Bytes::mib(16);
 const PERSISTENT_LEAST: Bytes = Bytes::mib(512);
 const EXTRA_LEAST: Bytes = Bytes::MIB;
 /// Three slot images at once (active, passive, transition) and room for GRUB, filesystem and upgrades.
-const STATE_IMAGES: u64 = 3;
-const STATE_MORE: Bytes = Bytes::mib(1000);
+pub(crate) const STATE_IMAGES: u64 = 3;
+pub(crate) const STATE_MORE: Bytes = Bytes::mib(1000);
 /// The medium's payload twice, so that it can be replaced without a moment in which there is none.
-const RECOVERY_PAYLOADS: u64 = 2;
-const RECOVERY_MORE: Bytes = Bytes::mib(200);
+pub(crate) const RECOVERY_PAYLOADS: u64 = 2;
+pub(crate) const RECOVERY_MORE: Bytes = Bytes::mib(200);
 
 /// What is wanted on a disk. Sizes are rounded up to whole MiB; `None` stands for the default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -248,7 +248,7 @@ fn unplaced_extra(extra: &Extra) -> Result<Unplaced, LayoutError> {
     })
 }
 
-fn formula(content: Bytes, times: u64, more: Bytes) -> Result<Bytes, LayoutError> {
+pub(crate) fn formula(content: Bytes, times: u64, more: Bytes) -> Result<Bytes, LayoutError> {
     whole_mib(content)?
         .checked_mul(times)
         .and_then(|size| size.checked_add(more))
