@@ -14,6 +14,7 @@ fn plan(lab: &Lab, format: &str) -> Output {
     let text = |name: &str| lab.at(name).display().to_string();
     let options = [
         ("--format", format.to_owned()),
+        ("--wipe", "foreign".to_owned()),
         ("--disk", text("disk.img")),
         ("--payload", text("payload")),
         ("--user-data", text("user-data")),
