@@ -165,6 +165,21 @@ fn make_provider_root(work: &Tree) {
 
 fn make_oem(work: &Tree) {
     work.file("oem/10_broken.yaml", b"stages: {initramfs: [\n");
+    // The keys of cloud-init, without stages.
+    work.file(
+        "oem/20_cloud.yaml",
+        b"#cloud-config
+hostname: before-the-others
+users:
+  - name: ada
+    groups: [sudo]
+ssh_authorized_keys: [ssh-ed25519 AAAA shared]
+write_files:
+  - {path: /etc/cloud, content: aGk=, encoding: b64, permissions: '0600'}
+runcmd:
+  - echo there is no shell in this image
+",
+    );
     work.file(
         "oem/90_custom.yaml",
         b"#cloud-config
@@ -332,6 +347,38 @@ fn root_a_stage_runs_inside_the_new_root_past_a_broken_file_and_a_failing_step()
     assert!(
         !mounts.contains(&bound),
         "what the stage bound is still there"
+    );
+    disk.off();
+}
+
+#[test]
+fn root_the_keys_of_cloud_init_are_carried_out_in_their_stages() {
+    let disk = Disk::new();
+    disk.boot();
+    let named = disk.stage("initramfs");
+    let steps: Vec<&str> = named
+        .outcomes
+        .iter()
+        .filter(|outcome| outcome.field == "hostname" && outcome.error.is_none())
+        .map(|outcome| outcome.step.as_str())
+        .collect();
+    assert_eq!(steps, ["cloud-init hostname", "set up"]);
+    let report = disk.stage("boot");
+    let told: Vec<(&str, bool)> = report
+        .outcomes
+        .iter()
+        .filter(|outcome| outcome.step.starts_with("cloud-init"))
+        .map(|outcome| (outcome.field.as_str(), outcome.error.is_none()))
+        .collect();
+    assert_eq!(
+        told,
+        [("files", true), ("commands", false), ("users", true)]
+    );
+    assert_eq!(disk.read("etc/cloud"), "hi");
+    assert!(disk.read("etc/group").contains("sudo:x:27:kairos,ada"));
+    assert_eq!(
+        disk.read("home/ada/.ssh/authorized_keys"),
+        "ssh-ed25519 AAAA shared\n"
     );
     disk.off();
 }

@@ -97,6 +97,8 @@ fn answers_to(placed: &Placed<'_>, name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// Steps as `file step after,after`, in the order of the list; `-` is no name.
@@ -177,5 +179,45 @@ mod tests {
         assert_eq!(order, ["a", "b", "c"]);
         assert_eq!(unmet.len(), 2, "{unmet:?}");
         assert!(unmet[0].starts_with("0: `after` goes round in a circle"));
+    }
+
+    proptest! {
+        /// A wish for an earlier step holds already, and wishes that make no circle can all be met.
+        #[test]
+        fn every_step_runs_once_and_after_those_it_names(
+            wishes in proptest::collection::vec(proptest::collection::vec(0_usize..12, 0..3), 1..12),
+            circles in any::<bool>(),
+        ) {
+            let steps: Vec<Step> = wishes
+                .iter()
+                .enumerate()
+                .map(|(of, wishes)| Step {
+                    name: Some(of.to_string()),
+                    after: wishes
+                        .iter()
+                        .filter(|other| circles || **other > of)
+                        .map(|other| format!("f.yaml.{other}"))
+                        .collect(),
+                    ..Step::default()
+                })
+                .collect();
+            let placed: Vec<Placed<'_>> = steps
+                .iter()
+                .enumerate()
+                .map(|(index, step)| Placed { file: Path::new("/oem/f.yaml"), root: None, index, step })
+                .collect();
+            let (order, unmet) = sorted(&placed);
+            let mut all = order.clone();
+            all.sort_unstable();
+            prop_assert_eq!(all, (0..steps.len()).collect::<Vec<_>>());
+            let place = |of: usize| order.iter().position(|at| *at == of);
+            let circle = unmet.iter().any(|unmet| unmet.reason.contains("circle"));
+            prop_assert!(circles || !circle);
+            for (of, wishes) in wishes.iter().enumerate() {
+                for other in wishes.iter().filter(|other| **other > of && **other < steps.len()) {
+                    prop_assert!(circle || place(*other) < place(of), "{} before {}", other, of);
+                }
+            }
+        }
     }
 }
