@@ -30,8 +30,8 @@ pub(super) fn set_timesyncd(
 ) -> Result<String> {
     let file = folder(root, setting).join(TIMESYNCD);
     let old = fs::read_to_string(&file).unwrap_or_default();
-    write(&file, &with_settings(&old, values))?;
-    if setting != Setting::Running {
+    let changed = write(&file, &with_settings(&old, values))?;
+    if setting != Setting::Running || !changed {
         return Ok(String::new());
     }
     systemctl(&["try-restart", "systemd-timesyncd.service"], setting, host)
@@ -61,12 +61,12 @@ pub(super) fn set_units(
     wanted: &Systemctl,
     host: &mut impl Host,
 ) -> Vec<Result<String>> {
-    let mut outcomes: Vec<Result<String>> = wanted
-        .overrides
-        .iter()
-        .map(|drop_in| put_override(root, setting, drop_in))
-        .collect();
-    if setting == Setting::Running && !wanted.overrides.is_empty() {
+    let mut changed = false;
+    let mut outcomes: Vec<Result<String>> = Vec::new();
+    for drop_in in &wanted.overrides {
+        outcomes.push(put_override(root, setting, drop_in, &mut changed));
+    }
+    if setting == Setting::Running && changed {
         outcomes.push(systemctl(&["daemon-reload"], setting, host));
     }
     let lists = [
@@ -81,10 +81,15 @@ pub(super) fn set_units(
     outcomes
 }
 
-fn put_override(root: &Path, setting: Setting, wanted: &Override) -> Result<String> {
+fn put_override(
+    root: &Path,
+    setting: Setting,
+    wanted: &Override,
+    changed: &mut bool,
+) -> Result<String> {
     let Override { service, name, .. } = wanted;
     let file = folder(root, setting).join(format!("system/{service}.d/{name}"));
-    write(&file, wanted.content.reveal())?;
+    *changed |= write(&file, wanted.content.reveal())?;
     Ok(format!("drop-in {name} of {service}"))
 }
 
@@ -145,12 +150,17 @@ fn folder(root: &Path, setting: Setting) -> PathBuf {
     })
 }
 
-/// Readable for all: systemd shows what it read to everybody anyway.
-fn write(file: &Path, text: &str) -> Result<()> {
+/// Writes a drop-in if it is not there as it should be, and tells whether it was not: `reconcile` runs every hour, and
+/// no service restarts for nothing. Readable for all, since systemd shows what it read to everybody anyway.
+fn write(file: &Path, text: &str) -> Result<bool> {
+    if fs::read_to_string(file).is_ok_and(|old| old == text) {
+        return Ok(false);
+    }
     if let Some(folder) = file.parent() {
         fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
     }
-    write_synced(file, text.as_bytes(), 0o644)
+    write_synced(file, text.as_bytes(), 0o644)?;
+    Ok(true)
 }
 
 #[cfg(test)]
@@ -198,7 +208,8 @@ mod tests {
         set(&[("NTP", "d=e")], Setting::Running);
         let text = fs::read_to_string(tree.at("run/systemd").join(TIMESYNCD)).unwrap();
         assert_eq!(text, "[Time]\nFallbackNTP=c\nNTP=d=e\n");
-        // Only a system that runs has a service that must read it again.
+        set(&[("NTP", "d=e")], Setting::Running);
+        // Only a system that runs has a service that must read it again, and only what has changed.
         assert_eq!(
             host.calls,
             ["run systemctl try-restart systemd-timesyncd.service"]
@@ -221,6 +232,13 @@ mod tests {
         assert_eq!(host.calls, expected);
         let drop_in = tree.at("run/systemd/system/kubelet.service.d/10-proxy.conf");
         assert_eq!(fs::read_to_string(drop_in).unwrap(), "[Service]\n");
+        let mut again = Recorder::default();
+        set_units(&tree.at(""), Setting::Running, &units(), &mut again);
+        assert_eq!(
+            again.calls,
+            expected[1..],
+            "what is there is not read again"
+        );
     }
 
     #[test]
