@@ -20,6 +20,9 @@ const SYSTEMD: [&str; 3] = [
 /// Where `openrc` stands if `OpenRC` does.
 const OPENRC: [&str; 3] = ["/sbin/openrc", "/usr/bin/openrc", "/usr/sbin/openrc"];
 
+/// Where systemd in the initramfs looks for the root to which it will switch.
+const NEXT_ROOT: &str = "/sysroot";
+
 /// In which root this process works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Setting {
@@ -29,7 +32,7 @@ pub(super) enum Setting {
     Initramfs,
     /// A root that the initramfs is about to start.
     Sysroot,
-    /// The root of another machine, such as one in an image file.
+    /// The root of a system that starts some other time: on a new disk, or in an image file.
     Foreign,
 }
 
@@ -47,11 +50,19 @@ impl Setting {
         let initramfs = ["/etc/initrd-release", "/proc/1/root/etc/initrd-release"]
             .iter()
             .any(|path| Path::new(path).exists());
-        match (root != Path::new("/") || elsewhere, initramfs) {
-            (false, false) => Self::Running,
-            (false, true) => Self::Initramfs,
-            (true, true) => Self::Sysroot,
-            (true, false) => Self::Foreign,
+        Self::decide(root, elsewhere, initramfs)
+    }
+
+    /// `elsewhere`: this process already has another root than pid 1; `initramfs`: pid 1 has that of an initramfs.
+    fn decide(root: &Path, elsewhere: bool, initramfs: bool) -> Self {
+        let own = root == Path::new("/");
+        let next = own || root == Path::new(NEXT_ROOT);
+        match (own && !elsewhere, initramfs) {
+            (true, false) => Self::Running,
+            (true, true) => Self::Initramfs,
+            (false, true) if next => Self::Sysroot,
+            // The installer, too, runs in an initramfs: the system that it lends to a stage starts on its own later.
+            (false, _) => Self::Foreign,
         }
     }
 
@@ -167,6 +178,22 @@ mod tests {
         // As an image may have it: absolute, and still inside the image.
         tree.link(&format!("{at}etc/os-release"), "/usr/lib/os-release");
         tree.file(&format!("{at}usr/bin/systemctl"), b"");
+    }
+
+    #[test]
+    fn only_the_root_that_pid_1_will_switch_to_is_the_next_one() {
+        for (root, elsewhere, initramfs, expected) in [
+            ("/", false, false, Setting::Running),
+            ("/", false, true, Setting::Initramfs),
+            ("/sysroot", false, true, Setting::Sysroot),
+            ("/", true, true, Setting::Sysroot),
+            ("/run/landfall/new/sysroot", false, true, Setting::Foreign),
+            ("/sysroot", false, false, Setting::Foreign),
+            ("/", true, false, Setting::Foreign),
+        ] {
+            let setting = Setting::decide(Path::new(root), elsewhere, initramfs);
+            assert_eq!(setting, expected, "{root} {elsewhere} {initramfs}");
+        }
     }
 
     #[test]
