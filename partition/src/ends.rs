@@ -75,6 +75,14 @@ impl Ends {
         self.head.first_chunk_mut()
     }
 
+    /// Takes sector 0 from other ends of the same disk: behind its 512 bytes a larger sector may hold something.
+    pub(crate) fn copy_first_sector(&mut self, other: &Self, geometry: Geometry) {
+        let sector = usize::try_from(u64::from(geometry.sector)).unwrap_or(usize::MAX);
+        for (to, from) in self.head.iter_mut().zip(&other.head).take(sector) {
+            *to = *from;
+        }
+    }
+
     /// The bytes from `position` to the end of the end in which it lies.
     fn bytes_at(&mut self, position: u64) -> Option<&mut [u8]> {
         let (end, from) = match position.checked_sub(self.tail_at) {

@@ -16,6 +16,7 @@
 
 mod bios;
 mod check;
+mod edit;
 mod ends;
 mod layout;
 mod mbr;
@@ -30,6 +31,7 @@ mod wipe;
 
 pub use bios::{BiosBoot, BiosError, embed_bios, embed_bios_in_gap};
 pub use check::LayoutError;
+pub use edit::{Added, Edit, EditError};
 pub use layout::{Geometry, Layout, Partition, Table};
 pub use mbr::{mbr_sector, write_mbr};
 pub use read::{ReadPartition, ReadTable, read_back};
