@@ -155,7 +155,7 @@ fn label(node: &Path) -> Option<(&'static str, String)> {
     if let Some(label) = iso_label(&mut device) {
         return Some(("iso9660", label));
     }
-    fat_label(&mut device).map(|label| ("vfat", label))
+    fat_label_at(&mut device, 0).map(|label| ("vfat", label))
 }
 
 /// ECMA-119, 8.4: the primary volume descriptor at byte 32768 has type 1, `CD001`, and 32 bytes of label at byte 40.
@@ -166,11 +166,11 @@ fn iso_label(device: &mut File) -> Option<String> {
     known.then(|| text(descriptor.get(40..)?)).flatten()
 }
 
-/// Microsoft's FAT specification 1.03: 11 bytes of label before the name of the type, which is at byte 54 of the first
-/// sector, for FAT32 at byte 82.
-fn fat_label(device: &mut File) -> Option<String> {
+/// Label of a FAT filesystem that begins at byte `start`. Microsoft's FAT specification 1.03: 11 bytes of label before the
+/// name of the type, which is at byte 54 of the first sector, for FAT32 at byte 82.
+pub(crate) fn fat_label_at(device: &mut File, start: u64) -> Option<String> {
     let mut sector = [0; 512];
-    read_at(device, 0, &mut sector)?;
+    read_at(device, start, &mut sector)?;
     if sector.get(510..)? != [0x55, 0xaa] {
         return None;
     }

@@ -40,6 +40,13 @@ pub struct Partition {
     wwid: Option<String>,
 }
 
+impl Partition {
+    /// Kernel name of the disk.
+    pub(crate) fn disk(&self) -> &str {
+        &self.disk
+    }
+}
+
 /// Waits for the state partition of the disk that GRUB booted from.
 ///
 /// Without a PARTUUID a single partition called `state` is taken, and several are refused.
@@ -149,7 +156,7 @@ fn only_state(paths: &Paths) -> Result<Option<Partition>, BootError> {
 }
 
 /// All partitions of all disks, ordered by disk and number.
-fn partitions(paths: &Paths) -> Vec<Partition> {
+pub(crate) fn partitions(paths: &Paths) -> Vec<Partition> {
     let Ok(entries) = fs::read_dir(paths.at("/sys/class/block")) else {
         return Vec::new();
     };
@@ -208,13 +215,19 @@ fn seen(paths: &Paths) -> String {
     }
 }
 
-/// Label of an ext2/3/4 file system: superblock at byte 1024, magic at 0x38, 16 bytes of label at 0x78
-/// (`Documentation/filesystems/ext4/super.rst` of the kernel).
+/// Label of an ext2/3/4 file system on a device.
 fn ext_label(node: &Path) -> Option<String> {
-    let mut file = fs::File::open(node).ok()?;
+    ext_label_at(&mut fs::File::open(node).ok()?, 0)
+}
+
+/// Label of an ext2/3/4 file system that begins at byte `start`: superblock at byte 1024, magic at 0x38, 16 bytes of label
+/// at 0x78 (`Documentation/filesystems/ext4/super.rst` of the kernel).
+pub(crate) fn ext_label_at(device: &mut fs::File, start: u64) -> Option<String> {
     let mut superblock = [0_u8; 0x88];
-    file.seek(SeekFrom::Start(1024)).ok()?;
-    file.read_exact(&mut superblock).ok()?;
+    device
+        .seek(SeekFrom::Start(start.checked_add(1024)?))
+        .ok()?;
+    device.read_exact(&mut superblock).ok()?;
     let label = superblock.get(0x78..0x88)?;
     let is_ext = superblock.get(0x38..0x3a)? == [0x53, 0xef];
     let text = label.split(|byte| *byte == 0).next()?;

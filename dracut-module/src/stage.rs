@@ -18,6 +18,7 @@ mod host_name;
 mod ids;
 mod kernel;
 mod keys;
+mod layout;
 mod network;
 mod order;
 mod outcome;

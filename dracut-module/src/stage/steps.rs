@@ -12,7 +12,7 @@ use super::conditions::{Verdict, decide};
 use super::facts::{Facts, Setting};
 use super::{
     StageReport, StepOutcome, datasource, dns, downloads, entities, files, host_name, kernel, keys,
-    network, services, users,
+    layout, network, services, users,
 };
 
 /// How long one command or condition may take. The boot waits for it; what takes longer belongs into a unit.
@@ -117,6 +117,9 @@ pub(super) fn carry_out(
     }
     if let Some(wanted) = &step.datasource {
         note("datasource", datasource::carry_out(wanted, host).into());
+    }
+    if let Some(wanted) = &step.layout {
+        note("layout", layout::carry_out(wanted, host).into());
     }
 }
 

@@ -160,7 +160,11 @@ pub(crate) static STEP: Schema = tolerant(&[
             Shape::Object(&DATASOURCE),
             "Where more user-data is looked for.",
         ),
-        not_carried_out("layout", Shape::Object(&LAYOUT), "Changes of partitions."),
+        field(
+            "layout",
+            Shape::Object(&LAYOUT),
+            "Partitions to be added, and the growth of the last one.",
+        ),
         refused("package_pins", PACKAGES, "Versions of packages."),
         refused("packages", PACKAGES, "Packages to be installed."),
         refused("unpack_images", IMAGES, "Container images to be unpacked."),
@@ -325,7 +329,7 @@ static LAYOUT_DEVICE: Schema = tolerant(&[&[
     ),
     field("path", Shape::Text, "Path of the disk."),
     field("disk_name", Shape::Text, "Name of the disk."),
-    field("init_disk", Shape::Bool, "It gets a new partition table."),
+    not_carried_out("init_disk", Shape::Bool, "It gets a new partition table."),
 ]]);
 
 static EXPAND: Schema = tolerant(&[&[field(

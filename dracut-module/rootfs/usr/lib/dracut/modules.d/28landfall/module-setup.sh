@@ -6,7 +6,7 @@
 # systemd alone: none of dracut's own shell stages, so there is no initqueue to wait for.
 
 # Programs that `landfall` starts. A test of the installer holds this line against its own list.
-landfall_tools=(blkid losetup e2fsck mke2fs mkfs.ext4 mkfs.vfat mcopy mdel mdir mmd mren udevadm)
+landfall_tools=(blkid losetup e2fsck mke2fs mkfs.ext4 mkfs.vfat mcopy mdel mdir mmd mren partx resize2fs udevadm)
 
 # What steps of the stages `rootfs`, `before-install`, `after-install`, `before-reset` and `after-reset` can count on
 # beside a shell: `docs/operator.md` lists it, and a test holds the two together.
