@@ -8,6 +8,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use host::{Argv, CommandFailed, Host, LoopRequest};
@@ -28,6 +30,9 @@ const SYSTEM: Uuid = uuid!("C12A7328-F81F-11D2-BA4B-00A0C93EC93B");
 /// The least by which a filesystem must be smaller than its partition to be grown, in bytes: a last group of blocks
 /// that is too small for its own tables stays unused for ever.
 const SLACK: u64 = 8 << 20;
+
+/// How long another program may hold the disk.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The programs that are started; the dracut module brings them, a test holds it to that.
 #[cfg(test)]
@@ -98,11 +103,7 @@ impl Disk {
     }
 
     fn change(&self, paths: &Paths, wanted: &Layout, host: &mut impl Host) -> Result<String> {
-        // udev does not look at a disk while somebody holds this lock.
-        let file = OpenOptions::new().read(true).write(true).open(&self.node)?;
-        let mut disk = Flock::lock(file, FlockArg::LockExclusiveNonblock)
-            .map_err(|(_, errno)| errno)
-            .context("another program changes it")?;
+        let mut disk = lock(&self.node)?;
         let plan = self.plan(wanted, &mut disk)?;
         for (number, format) in &plan.format {
             self.format(partition(&plan.edit, *number)?, format, host)?;
@@ -111,6 +112,11 @@ impl Disk {
         if plan.edit.is_changed() {
             plan.edit.write(&mut *disk)?;
             disk.sync_all()?;
+            let read = Edit::read(&mut *disk, self.sector).context("reading the new table")?;
+            ensure!(
+                read.partitions() == plan.edit.partitions(),
+                "the new table came back differently: replace the disk"
+            );
         }
         self.tell_kernel(paths, &plan, host)?;
         drop(disk);
@@ -133,52 +139,22 @@ impl Disk {
         let starts = edit.partitions().iter().map(|part| part.start.get());
         let labels: Vec<String> = starts.filter_map(|start| label_at(disk, start)).collect();
         for wanted in &wanted.add {
-            let name = wanted.p_label.clone().unwrap_or_default();
-            let label = wanted.fs_label.clone().filter(|label| !label.is_empty());
-            ensure!(
-                !name.is_empty() || label.is_some(),
-                "a partition to be added needs a pLabel or an fsLabel, or it would be added at every run"
-            );
-            let is_there = if name.is_empty() {
-                let is_label = |found: &String| {
-                    label
-                        .as_ref()
-                        .is_some_and(|label| found.eq_ignore_ascii_case(label))
-                };
-                labels.iter().any(is_label)
-            } else {
-                edit.partitions().iter().any(|part| part.name == name)
-            };
-            if is_there {
-                continue;
+            if !is_there(wanted, &edit, &labels)? {
+                format.push(add(wanted, &mut edit)?);
             }
-            let (filesystem, kind, attributes) = kind_of(wanted)?;
-            let number = edit.partitions().len() + 1;
-            let added = edit.add(Added {
-                name,
-                size: mib(wanted.size)?,
-                kind,
-                attributes,
-                guid: Uuid::new_v4(),
-            });
-            let added = added.with_context(|| format!("adding partition {number}"))?;
-            let longest = filesystem.longest_label();
-            ensure!(
-                label.as_ref().is_none_or(|label| label.len() <= longest),
-                "the label of a {filesystem} filesystem has at most {longest} bytes"
-            );
-            format.push((added.number, Format { filesystem, label }));
         }
         let mut grow = None;
         if let Some(size) = wanted.expand {
+            let before = edit.last().cloned();
             let number = edit.grow_last(mib(size)?)?;
-            if format.iter().all(|(added, _)| *added != number) {
-                let part = partition(&edit, number)?;
-                ensure!(
-                    ext_size(disk, part.start.get())?.is_some(),
+            let part = partition(&edit, number)?;
+            let is_new = format.iter().any(|(added, _)| *added == number);
+            if !is_new && ext_size(disk, part.start.get())?.is_some() {
+                grow = Some(number);
+            } else if !is_new && before.as_ref() != Some(part) {
+                bail!(
                     "partition {number} has no ext2, ext3 or ext4 filesystem, and no other is grown"
                 );
-                grow = Some(number);
             }
         }
         Ok(Plan { edit, format, grow })
@@ -276,6 +252,57 @@ impl Disk {
             "the filesystem of {} has grown to {size} bytes",
             node.display()
         )))
+    }
+}
+
+/// Whether a partition is there already: by its name, or without one by the label of its filesystem.
+fn is_there(wanted: &AddPartition, edit: &Edit, labels: &[String]) -> Result<bool> {
+    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    match (given(&wanted.p_label), given(&wanted.fs_label)) {
+        (Some(name), _) => Ok(edit.partitions().iter().any(|part| part.name == name)),
+        (None, Some(label)) => Ok(labels
+            .iter()
+            .any(|found| found.eq_ignore_ascii_case(&label))),
+        (None, None) => bail!(
+            "a partition to be added needs a pLabel or an fsLabel, or it would be added at every run"
+        ),
+    }
+}
+
+/// Puts a partition into the table to be written; its number, and what it is to be formatted with.
+fn add(wanted: &AddPartition, edit: &mut Edit) -> Result<(u32, Format)> {
+    let (filesystem, kind, attributes) = kind_of(wanted)?;
+    let label = wanted.fs_label.clone().filter(|label| !label.is_empty());
+    let longest = filesystem.longest_label();
+    ensure!(
+        label.as_ref().is_none_or(|label| label.len() <= longest),
+        "the label of a {filesystem} filesystem has at most {longest} bytes"
+    );
+    let number = edit.partitions().len() + 1;
+    let added = edit.add(Added {
+        name: wanted.p_label.clone().unwrap_or_default(),
+        size: mib(wanted.size)?,
+        kind,
+        attributes,
+        guid: Uuid::new_v4(),
+    });
+    let added = added.with_context(|| format!("adding partition {number}"))?;
+    Ok((added.number, Format { filesystem, label }))
+}
+
+/// Holds the disk. While somebody does, udev does not look at it; udev itself holds it for a moment after each change.
+fn lock(node: &Path) -> Result<Flock<File>> {
+    let mut file = OpenOptions::new().read(true).write(true).open(node)?;
+    let start = Instant::now();
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(locked) => return Ok(locked),
+            Err((_, errno)) if start.elapsed() > PATIENCE => {
+                return Err(errno).context("another program holds it");
+            }
+            Err((back, _)) => file = back,
+        }
+        sleep(Duration::from_millis(50));
     }
 }
 

@@ -199,6 +199,34 @@ fn root_partitions_are_added_formatted_and_not_added_again() {
 }
 
 #[test]
+fn root_a_filesystem_that_is_not_grown_refuses_to_grow_and_nothing_else() {
+    let rig = Rig::new("ONE");
+    let last = AddPartition {
+        p_label: Some("two".to_owned()),
+        filesystem: Some("vfat".to_owned()),
+        size: 40,
+        ..AddPartition::default()
+    };
+    let wanted = |expand| Layout {
+        add: vec![last.clone()],
+        expand: Some(expand),
+        ..rig.layout()
+    };
+    carry_out(&wanted(40), &mut Linux).unwrap();
+    assert_eq!(
+        carry_out(&wanted(40), &mut Linux).unwrap(),
+        "nothing is to be done"
+    );
+    let before = rig.image();
+    let error = carry_out(&wanted(42), &mut Linux).unwrap_err();
+    assert!(
+        format!("{error:#}").contains("no other is grown"),
+        "{error:#}"
+    );
+    assert!(rig.image() == before, "something was written");
+}
+
+#[test]
 fn root_what_cannot_be_done_is_refused_before_anything_is_written() {
     let rig = Rig::new("ONE");
     let add = |filesystem: &str, size| AddPartition {
