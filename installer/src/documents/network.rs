@@ -53,7 +53,7 @@ fn wait(
     tell: &mut dyn FnMut(&Event),
 ) -> Result<Vec<IpAddr>, Trouble> {
     let started = Instant::now();
-    let mut routable = None;
+    let (mut routable, mut said) = (None, None);
     loop {
         let now = State::parse(&fs::read_to_string(state).unwrap_or_default());
         if now.routable {
@@ -71,7 +71,9 @@ fn wait(
             );
             return Err(Trouble::new(Code::NoNetwork, reason));
         }
-        say_wait(tell, "a network address", left);
+        if said.replace(left.as_secs()) != Some(left.as_secs()) {
+            say_wait(tell, "a network address", left);
+        }
         std::thread::sleep(PAUSE);
     }
 }
@@ -179,6 +181,10 @@ mod tests {
         };
         assert_eq!(what, "a network address");
         assert!((18..=20).contains(left_s));
+        assert!(
+            said.len() < 20,
+            "said every second, not at every look: {said:?}"
+        );
     }
 
     #[test]
