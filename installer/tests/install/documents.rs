@@ -2,10 +2,14 @@
 
 use std::process::Output;
 
+use installer::documents::Sources;
+use installer::install::install;
+use installer::report::Outcome;
 use serde_json::{Value, json};
 
 use crate::cli::{assert_exit, landfall, stdout};
 use crate::lab::{Lab, TOKEN, put};
+use crate::readers::Part;
 
 const SITE: &str = "#cloud-config\nstylus: {site: {edgeHostToken: token-of-the-site}}\n";
 
@@ -76,5 +80,43 @@ fn a_plan_says_which_document_won_in_words_and_in_json_and_shows_no_secret() {
     assert!(plan["steps"].is_array());
     for secret in [TOKEN, "token-of-the-site"] {
         assert!(!text.contains(secret) && !stdout(&data).contains(secret));
+    }
+}
+
+#[test]
+fn root_an_installed_host_keeps_the_merged_whole_and_the_account_of_it() {
+    let lab = Lab::with_tiny_payload();
+    put(&lab.at("site.yaml"), SITE.as_bytes());
+    let mut request = lab.request(&lab.disk());
+    request.user_data = Sources::files([lab.at("user-data"), lab.at("site.yaml")]);
+    let mut told = Vec::new();
+    let finished = install(&request, &mut host::Linux, &mut |event| {
+        told.push(serde_json::to_value(event).unwrap());
+    });
+    assert_eq!(finished.result, Outcome::Installed, "{finished:?}");
+    let account = told
+        .iter()
+        .find(|event| event["event"] == "userdata")
+        .unwrap();
+    assert_eq!(account["documents"], json!(["user-data", "site.yaml"]));
+
+    let oem = Part::of(&lab.disk(), 3).files(&lab.at("oem"));
+    let kept = std::str::from_utf8(&oem["90_custom.yaml"].bytes).unwrap();
+    assert!(kept.contains("token-of-the-site") && kept.contains("palette.example.com"));
+    assert!(!kept.contains(TOKEN), "{kept}");
+
+    let persistent = Part::of(&lab.disk(), 6).files(&lab.at("persistent"));
+    let folder = ".state/var-log.bind/landfall";
+    let read = |name: &str| {
+        let bytes = &persistent[&format!("{folder}/{name}")].bytes;
+        std::str::from_utf8(bytes).unwrap().to_owned()
+    };
+    let log = read("install.log");
+    let line = "stylus.site.edgeHostToken: *** from site.yaml:2, instead of user-data\n";
+    assert!(log.contains(line), "{log}");
+    let report: Value = serde_json::from_str(&read("install-report.json")).unwrap();
+    assert_eq!(report["user_data"]["decisions"], account["decisions"]);
+    for secret in [TOKEN, "token-of-the-site"] {
+        assert!(!log.contains(secret) && !report.to_string().contains(secret));
     }
 }
