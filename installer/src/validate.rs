@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal};
 use anyhow::{Context, Result};
 use installer::documents::{Check, Document, examine};
 use installer::report::Exit;
-use userdata::{Finding, Variables};
+use userdata::{Finding, UserData, Variables};
 
 use crate::cli::{Format, Profile, ValidateArgs, say};
 
@@ -19,7 +19,7 @@ pub(crate) fn validate(args: &ValidateArgs) -> Result<Exit> {
         })
     };
     let documents: Vec<Document> = args.files.iter().map(read).collect::<Result<_>>()?;
-    let mut checks: Vec<Check> = vec![userdata::check_complete];
+    let mut checks: Vec<Check> = vec![check_complete];
     if let Some(Profile::EksHybrid) = args.profile {
         checks.push(userdata::check_eks);
     }
@@ -37,6 +37,14 @@ pub(crate) fn validate(args: &ValidateArgs) -> Result<Exit> {
     } else {
         Exit::Done
     })
+}
+
+/// What a whole needs; a document that leads to more is none, and nothing is fetched here.
+fn check_complete(user_data: &UserData) -> Vec<Finding> {
+    match user_data.config_url {
+        Some(_) => Vec::new(),
+        None => userdata::check_complete(user_data),
+    }
 }
 
 /// Prints the findings of each document with its lines, and then those about the whole.

@@ -40,6 +40,12 @@ fn a_part_is_valid_with_the_whole_and_not_alone() {
     assert_exit(&alone, 1);
     assert!(stdout(&alone).contains("paletteEndpoint"), "{alone:?}");
 
+    // What it leads to is not fetched here, and may bring the rest.
+    let leads_on = "#cloud-config\nconfig_url: https://c.example.com/${mac}\n";
+    put(&lab.at("leads-on.yaml"), leads_on.as_bytes());
+    let output = landfall(&["validate", lab.at("leads-on.yaml").to_str().unwrap()]);
+    assert_exit(&output, 0);
+
     // What the whole lacks for its profile is said at the document that has the list.
     let eks = ["validate", "--profile", "eks-hybrid", "--format", "json"];
     let output = landfall(&[&eks[..], &[whole, part]].concat());
