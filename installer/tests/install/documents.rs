@@ -20,6 +20,7 @@ fn plan(lab: &Lab, format: &str) -> Output {
         ("--format", format.to_owned()),
         ("--wipe", "foreign".to_owned()),
         ("--disk", text("disk.img")),
+        ("--wipe", "foreign".to_owned()),
         ("--payload", text("payload")),
         ("--user-data", text("user-data")),
         ("--user-data", text("site.yaml")),
