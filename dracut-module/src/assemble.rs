@@ -201,7 +201,8 @@ impl<H: Host> Assembly<'_, H> {
         let outcome = self.timed("run the stage rootfs", |assembly| {
             let mut made = Vec::new();
             for (target, link) in &links {
-                // An initramfs that has its own directory there keeps it.
+                // An empty directory of the initramfs makes way; one with something in it stays.
+                drop(fs::remove_dir(link));
                 if symlink(target, link).is_ok() {
                     made.push(link);
                 }

@@ -119,6 +119,24 @@ fn whatever_request_fails_there_is_a_root_or_everything_is_undone() {
 }
 
 #[test]
+fn the_stage_rootfs_sees_oem_also_where_the_initramfs_has_a_directory_of_that_name() {
+    for has_directory in [false, true] {
+        let tree = remembered();
+        let mark = tree.at("mark");
+        let text = format!(
+            "#cloud-config\nstages:\n  rootfs:\n    - files: [{{path: {}, content: x}}]\n",
+            mark.display()
+        );
+        tree.file("run/landfall/oem/50.yaml", text.as_bytes());
+        if has_directory {
+            fs::create_dir(tree.at("oem")).unwrap();
+        }
+        assemble(&mut Recorder::default(), &tree.paths).unwrap();
+        assert!(mark.exists(), "with a directory: {has_directory}");
+    }
+}
+
+#[test]
 fn a_secret_in_a_command_reaches_no_file_but_the_one_for_root() {
     let tree = remembered();
     tree.file(

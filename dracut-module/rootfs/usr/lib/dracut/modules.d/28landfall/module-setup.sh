@@ -61,7 +61,7 @@ install() {
     ln_r /usr/lib/os-release /usr/lib/initrd-release
     ln_r /usr/lib/os-release /etc/initrd-release
     ln_r /usr/lib/os-release /etc/os-release
-    mkdir -p "$initdir"/{dev,proc,sys,run,sysroot,tmp,oem,etc/landfall,var/tmp}
+    mkdir -p "$initdir"/{dev,proc,sys,run,sysroot,tmp,etc/landfall,var/tmp}
     ln -sfn ../run "$initdir/var/run"
 }
 
