@@ -220,7 +220,7 @@ fn the_operators_stages_stand_in_the_plan_where_they_run() {
 }
 
 #[test]
-fn firmware_makes_no_difference_since_one_disk_boots_by_both() {
+fn fault_40_firmware_makes_no_difference_since_one_disk_boots_by_both() {
     assert_eq!(
         case("bios-virtio", "eks-hybrid"),
         case("uefi-virtio", "eks-hybrid")

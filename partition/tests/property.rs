@@ -84,7 +84,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn an_accepted_layout_keeps_the_rules(wanted in any_wanted(), disk in any_disk()) {
+    fn fault_22_an_accepted_layout_keeps_the_rules_on_a_disk_of_any_size(wanted in any_wanted(), disk in any_disk()) {
         if let Ok(layout) = wanted.layout(disk, counting()) {
             keeps_the_rules(&layout)?;
             prop_assert!(disk.size >= wanted.smallest_disk(disk.sector).expect("it is known"));
@@ -92,7 +92,7 @@ proptest! {
     }
 
     #[test]
-    fn exactly_what_fits_is_accepted(wanted in any_wanted(), disk in any_disk()) {
+    fn fault_22_exactly_what_fits_is_accepted(wanted in any_wanted(), disk in any_disk()) {
         let Ok(need) = wanted.smallest_disk(disk.sector) else { return Ok(()) };
         match wanted.layout(disk, counting()) {
             Err(LayoutError::TooSmall { need: said, have }) => {

@@ -77,7 +77,7 @@ fn partx(path: &str, sector: SectorSize) -> Vec<String> {
 }
 
 #[test]
-fn sgdisk_finds_no_problem_on_disks_of_any_size() {
+fn fault_21_sgdisk_finds_no_problem_on_disks_of_any_size_also_above_2_tib() {
     let smallest = wanted()
         .smallest_disk(SectorSize::B512)
         .expect("it is known");
@@ -164,7 +164,7 @@ fn what_was_written_is_read_back() {
 }
 
 #[test]
-fn the_protective_mbr_covers_the_disk_as_far_as_it_can() {
+fn fault_21_the_protective_mbr_covers_the_disk_as_far_as_it_can() {
     for (size, sector, sectors) in [
         (GIB_8, SectorSize::B512, (8 << 21) - 1),
         (GIB_8, SectorSize::B4096, (8 << 18) - 1),

@@ -50,6 +50,8 @@ pub struct UserData {
     pub ending: Ending,
     /// `landfall.nonce`.
     pub nonce: Option<String>,
+    /// `landfall.wipe`; absent: as the product decides.
+    pub wipe: Option<&'static str>,
     /// Key of the user `kairos`.
     pub ssh_key: Option<String>,
     /// Clear-text password of the user `kairos`.
@@ -70,6 +72,7 @@ impl UserData {
             project_uid: project_uid.to_owned(),
             ending: Ending::Reboot,
             nonce: None,
+            wipe: None,
             ssh_key: None,
             password: password.to_owned(),
             more_steps: String::new(),
@@ -106,8 +109,14 @@ impl fmt::Display for UserData {
         for line in self.ca_pem.lines() {
             writeln!(f, "        {line}")?;
         }
+        if self.nonce.is_some() || self.wipe.is_some() {
+            writeln!(f, "\nlandfall:")?;
+        }
         if let Some(nonce) = &self.nonce {
-            writeln!(f, "\nlandfall:\n  nonce: {nonce}")?;
+            writeln!(f, "  nonce: {nonce}")?;
+        }
+        if let Some(wipe) = self.wipe {
+            writeln!(f, "  wipe: {wipe}")?;
         }
         writeln!(f, "\ninstall:")?;
         match self.ending {
@@ -210,9 +219,11 @@ stages:
         assert_eq!(text.to_string(), expected);
         text.ending = Ending::PowerOff;
         text.token = Some("secret-token".to_owned());
+        text.wipe = Some("foreign");
         let text_with_token = text.to_string();
         assert!(text_with_token.contains("    edgeHostToken: secret-token\n"));
         assert!(text_with_token.contains("install:\n  poweroff: true\n  extra-dirs-rootfs:\n"));
+        assert!(text_with_token.contains("\nlandfall:\n  wipe: foreign\n\n"));
         assert!(!format!("{text:?}").contains("secret-token"));
     }
 }

@@ -10,7 +10,7 @@ use crate::lab::Lab;
 use crate::readers::{File, Part, fact, run, sgdisk, tree};
 
 #[test]
-fn root_two_disks_of_one_payload_share_every_file_and_no_id() {
+fn root_fault_23_two_disks_of_one_payload_share_every_file_and_no_id() {
     let lab = Lab::new();
     let disks = [lab.blank("one.img"), lab.blank("two.img")];
     for disk in &disks {

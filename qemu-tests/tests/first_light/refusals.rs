@@ -61,8 +61,15 @@ fn a_machine_without_a_disk_is_refused() {
 
 #[test]
 fn a_disk_that_is_too_small_is_refused_and_unchanged() {
-    let lab = Lab::new("refuse-small");
+    let mut lab = Lab::new("refuse-small");
+    lab.user_data.wipe = Some("foreign");
     refused(&lab, &lab.iso(), 2 << 30, "LF-D03");
+}
+
+#[test]
+fn a_disk_that_holds_data_of_others_is_refused_without_leave_and_unchanged() {
+    let lab = Lab::new("refuse-foreign");
+    refused(&lab, &lab.iso(), 16 << 30, "LF-D09");
 }
 
 #[test]
@@ -87,7 +94,8 @@ fn a_medium_without_the_file_of_chunks_is_refused_and_the_disk_unchanged() {
 
 #[test]
 fn a_damaged_chunk_fails_the_installation_and_leaves_a_disk_that_does_not_boot() {
-    let lab = Lab::new("fail-chunk");
+    let mut lab = Lab::new("fail-chunk");
+    lab.user_data.wipe = Some("foreign");
     let iso = lab.iso();
     let (offset, length) = artifacts::place_in_iso(&iso, CHUNKS).unwrap();
     artifacts::patch::<1>(&iso, offset + length / 2, |byte| byte[0] ^= 0x10).unwrap();
