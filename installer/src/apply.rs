@@ -10,6 +10,7 @@ mod table;
 
 pub(crate) use esp::readable as esp_readable;
 pub(crate) use table::read_at;
+pub(crate) use unfinished::boot_code as unfinished_boot_code;
 mod unfinished;
 
 pub(crate) use unfinished::is_unfinished;
@@ -140,6 +141,12 @@ impl<H: Host> Run<'_, H> {
             Step::WriteTable => {
                 table::write(self.tools.disk, &self.plan.layout).or_trouble(Code::WriteFailed)
             }
+            Step::StopBooting { ranges, boot_code } => {
+                let layout = &self.plan.layout;
+                table::write_boot_sector(self.tools.disk, layout, &boot_code.0, false)
+                    .and_then(|()| table::wipe(self.tools.disk, ranges))
+                    .or_trouble(Code::WriteFailed)
+            }
             Step::MakeFilesystem {
                 partition,
                 filesystem,
@@ -180,7 +187,7 @@ impl<H: Host> Run<'_, H> {
                 self.name_esp_files(&device, names)
             }
             Step::WriteBootSector { boot_code } => {
-                table::write_boot_sector(self.tools.disk, &self.plan.layout, &boot_code.0)
+                table::write_boot_sector(self.tools.disk, &self.plan.layout, &boot_code.0, true)
                     .or_trouble(Code::WriteFailed)
             }
             Step::RunStage {
@@ -215,9 +222,13 @@ impl<H: Host> Run<'_, H> {
                 let device = self.device(*partition)?;
                 self.name_boot_file(&device)?;
                 // The last write of an install is one sector.
-                let written =
-                    table::write_boot_sector(self.tools.disk, &self.plan.layout, &boot_code.0)
-                        .or_trouble(Code::WriteFailed);
+                let written = table::write_boot_sector(
+                    self.tools.disk,
+                    &self.plan.layout,
+                    &boot_code.0,
+                    true,
+                )
+                .or_trouble(Code::WriteFailed);
                 if written.is_err() {
                     // "Failed" means that the disk does not boot: not by UEFI either.
                     drop(self.unname_boot_file(&device));

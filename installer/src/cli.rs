@@ -119,6 +119,27 @@ impl From<Wipe> for userdata::Wipe {
     }
 }
 
+/// What becomes of an installation that is on the disk.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Mode {
+    /// Nothing is kept
+    Fresh,
+    /// The persistent and the extra partitions are kept
+    KeepData,
+    /// The OEM partition is kept too; needs no user-data
+    Repair,
+}
+
+impl From<Mode> for userdata::Mode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Fresh => Self::Fresh,
+            Mode::KeepData => Self::KeepData,
+            Mode::Repair => Self::Repair,
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 struct Target {
     /// Block device, image file, or `auto`
@@ -133,6 +154,9 @@ struct Target {
     /// Folder of the payload
     #[arg(long, default_value = "build/payload")]
     payload: PathBuf,
+    /// What is kept of an installation, instead of what the user-data says
+    #[arg(long)]
+    mode: Option<Mode>,
 }
 
 #[derive(Debug, Args)]
@@ -158,11 +182,14 @@ struct InstallArgs {
     /// Folder of the payload
     #[arg(long, default_value = "build/payload")]
     payload: PathBuf,
+    /// What is kept of an installation, instead of what the user-data says
+    #[arg(long)]
+    mode: Option<Mode>,
     /// Descriptor that gets events as JSON lines
     #[arg(long)]
     events: Option<u32>,
     /// Installs from the medium the machine was started from, and restarts it (called in the initramfs)
-    #[arg(long, hide = true, conflicts_with_all = ["disk", "user_data"])]
+    #[arg(long, hide = true, conflicts_with_all = ["disk", "user_data", "mode"])]
     medium: bool,
 }
 
@@ -276,6 +303,7 @@ fn request(
     user_data: Vec<PathBuf>,
     payload: &Path,
     wipe: Option<Wipe>,
+    mode: Option<Mode>,
 ) -> Result<Request> {
     let payload = std::path::absolute(payload).context("resolving the payload folder")?;
     Ok(Request {
@@ -286,12 +314,20 @@ fn request(
         media_id: None,
         runner: Runner::Host,
         wipe: wipe.map(Into::into),
+        mode: mode.map(Into::into),
     })
 }
 
 fn show_plan(args: PlanArgs) -> Result<Exit> {
     let target = args.target;
-    let request = request(target.disk, target.user_data, &target.payload, target.wipe)?;
+    let Target {
+        disk,
+        user_data,
+        payload,
+        wipe,
+        mode,
+    } = target;
+    let request = request(disk, user_data, &payload, wipe, mode)?;
     let prepared = prepare(&request, &mut host::Linux)?;
     let printed = Printed {
         plan: &prepared.plan,
@@ -311,7 +347,7 @@ fn run_install(args: InstallArgs) -> Result<Exit> {
         // A process that owns the machine comes back only with an error.
         return live::run(events).map(|never| match never {});
     };
-    let request = request(disk, args.user_data, &args.payload, args.wipe)?;
+    let request = request(disk, args.user_data, &args.payload, args.wipe, args.mode)?;
     let mut lines = installer::screens::Lines::new();
     let finished = install(&request, &mut host::Linux, &mut |event: &Event| {
         events.write(event);

@@ -50,11 +50,15 @@ pub enum Code {
     RecoveryPayload,
     ResetFailed,
     ResetUnfinished,
+    NotInstalled,
+    NoRoomToKeep,
+    NothingToKeep,
+    OtherKind,
 }
 
 impl Code {
     /// Every code there is.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 40] = [
         Self::UserDataInvalid,
         Self::UserDataMissing,
         Self::UserDataUnreachable,
@@ -91,10 +95,14 @@ impl Code {
         Self::RecoveryPayload,
         Self::ResetFailed,
         Self::ResetUnfinished,
+        Self::NotInstalled,
+        Self::NoRoomToKeep,
+        Self::NothingToKeep,
+        Self::OtherKind,
     ];
 
     /// The text of the code: `LF-` and the room where the trouble is (U user-data, D disk, M medium, I install,
-    /// R recovery).
+    /// R recovery, K what an installation again keeps).
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::UserDataInvalid => "LF-U01",
@@ -133,6 +141,10 @@ impl Code {
             Self::RecoveryPayload => "LF-R04",
             Self::ResetFailed => "LF-R05",
             Self::ResetUnfinished => "LF-R06",
+            Self::NotInstalled => "LF-K01",
+            Self::NoRoomToKeep => "LF-K02",
+            Self::NothingToKeep => "LF-K03",
+            Self::OtherKind => "LF-K04",
         }
     }
 
@@ -201,6 +213,12 @@ impl Code {
             }
             Self::ResetUnfinished => {
                 "Try the reset again; if it fails again, replace the disk and start from an install medium."
+            }
+            Self::NotInstalled => {
+                "Choose the disk that holds the installation, or install anew with `landfall.mode: fresh`, which loses all data."
+            }
+            Self::NoRoomToKeep | Self::NothingToKeep | Self::OtherKind => {
+                "Save the data, then install anew with `landfall.mode: fresh`, which loses all data on the disk."
             }
             Self::ToolMissing => "Rebuild the provider image with Landfall's dracut module.",
             Self::ChunkBad => {

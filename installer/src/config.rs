@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use partition::{Bytes, Extra, Filesystem};
-use userdata::{Afterwards, Device, Secret, UserData, Wipe};
+use userdata::{Afterwards, Device, Mode, Secret, UserData, Wipe};
 
 use crate::choose::Wish;
 use crate::code::{Code, Trouble};
@@ -17,6 +17,8 @@ pub struct Config {
     pub wish: Wish,
     /// What may be erased from it.
     pub wipe: Wipe,
+    /// What becomes of an installation that is there.
+    pub mode: Mode,
     /// What happens after a good end.
     pub next: Next,
     /// Sizes that the operator gave.
@@ -75,6 +77,7 @@ pub fn configure(
     Ok(Config {
         wish: wish(disk, user_data),
         wipe: user_data.landfall.wipe,
+        mode: user_data.landfall.mode,
         next: match install.afterwards() {
             Afterwards::Poweroff => Next::Poweroff,
             Afterwards::Reboot => Next::Reboot,

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use host::Host;
-use userdata::{UserData, Variables, Wipe};
+use userdata::{Mode, UserData, Variables, Wipe};
 use uuid::Uuid;
 
 use crate::apply::{Tools, apply};
@@ -16,6 +16,7 @@ use crate::code::{self, Code, Trouble};
 use crate::config::{Config, configure};
 use crate::documents::{self, Account, Document, OnHost, Sources};
 use crate::hooks::{Hooks, Runner};
+use crate::kept;
 use crate::log::Log;
 use crate::machine::{self, Disk, Machine};
 use crate::nvram::{self, Known};
@@ -43,6 +44,8 @@ pub struct Request {
     pub runner: Runner,
     /// What may be erased; absent: what the user-data says.
     pub wipe: Option<Wipe>,
+    /// What becomes of an installation that is there, whatever the user-data says of it.
+    pub mode: Option<Mode>,
 }
 
 /// Everything decided, nothing written.
@@ -64,7 +67,23 @@ pub struct Prepared {
 pub fn prepare<H: Host>(request: &Request, host: &mut H) -> Result<Prepared> {
     let machine = documents::variables(Path::new("/sys"));
     let documents = gather(request, host, &machine, &mut |_| ())?;
-    decide(request, documents::combine(&documents, &machine)?, host)
+    decide(request, combine(request, &documents, &machine)?, host)
+}
+
+/// Makes one of all documents; a repair, which takes nothing from them but the disk, needs none.
+fn combine(
+    request: &Request,
+    documents: &[Document],
+    machine: &Variables,
+) -> Result<(UserData, Account)> {
+    let nothing = || userdata::parse("repair", b"#cloud-config\n{}\n").user_data;
+    if documents.is_empty()
+        && request.mode == Some(Mode::Repair)
+        && let Some(user_data) = nothing()
+    {
+        return Ok((user_data, Account::default()));
+    }
+    Ok(documents::combine(documents, machine)?)
 }
 
 /// Reads the user-data from everywhere it comes.
@@ -99,6 +118,7 @@ fn decide<H: Host>(
     };
     let mut config = configure(&user_data, &request.disk, &mut hash)?;
     config.wipe = request.wipe.unwrap_or(config.wipe);
+    config.mode = request.mode.unwrap_or(config.mode);
     if let Some(error) = unhashable {
         return Err(Trouble::new(
             Code::UserDataInvalid,
@@ -108,12 +128,17 @@ fn decide<H: Host>(
     }
     let payload = Payload::open(&request.payload)?;
     let (disk, machine) = target(request, &config, &payload, host)?;
+    let kept = match config.mode {
+        Mode::Fresh => None,
+        mode => Some(kept::read(&disk, mode == Mode::Repair, host)?),
+    };
     let mut notes = Vec::new();
     let firmware = machine.and_then(|machine| known_firmware(&machine, &disk, &mut notes));
     let media_id = media_id(request, &payload)?;
     let inputs = Inputs {
         config: &config,
         disk: &disk,
+        kept: kept.as_ref(),
         payload: &payload,
         hooks: &Hooks::of(&user_data, request.runner),
         media_id: &media_id,
@@ -179,6 +204,11 @@ pub fn install<H: Host>(
             for note in &plan.notes {
                 tell(&Event::Note { text: note.clone() });
             }
+            if !plan.keeps.is_empty() {
+                let all: Vec<String> = plan.keeps.iter().map(ToString::to_string).collect();
+                let text = format!("what stays: {}", all.join(", "));
+                tell(&Event::Note { text });
+            }
             match carry_out(&ready, host, &mut tell, &log) {
                 Ok(()) => Finished::installed(ready.prepared.next, started.elapsed()),
                 Err(error) => {
@@ -202,7 +232,7 @@ fn ready<H: Host>(request: &Request, host: &mut H, tell: &mut dyn FnMut(&Event))
     check::tools_present(Path::new("/"))?;
     let machine = documents::variables(Path::new("/sys"));
     let documents = gather(request, host, &machine, tell)?;
-    let together = documents::combine(&documents, &machine)?;
+    let together = combine(request, &documents, &machine)?;
     tell(&Event::UserData(together.1.clone()));
     let prepared = decide(request, together, host)?;
     let disk = check::hold(&prepared.plan.disk)?;

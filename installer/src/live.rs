@@ -145,6 +145,7 @@ fn request(call: &Call<'_>, cmdline: &str, host: &mut impl Host) -> Result<Reque
         media_id: Some(id.to_owned()),
         runner: Runner::LiveInstaller,
         wipe: None,
+        mode: None,
     })
 }
 

@@ -11,9 +11,10 @@ use partition::{
     Wanted, embed_bios, wipe_ranges,
 };
 use serde::Serialize;
+use userdata::Mode;
 use uuid::Uuid;
 
-use crate::bootloader::{DISK, NONCE, SYSTEM, for_menu, render_env};
+use crate::bootloader::{DISK, EnvError, NONCE, SYSTEM, for_menu, render_env};
 use crate::code::{Code, OrTrouble, Trouble};
 use crate::config::Config;
 use crate::hooks::Hooks;
@@ -22,17 +23,21 @@ use crate::nvram::{self, Known, PartitionPath};
 use crate::payload::Payload;
 
 pub(crate) mod env;
+pub mod keep;
 pub mod reset;
 mod step;
 
+use env::Variables;
+pub use keep::Kept;
 pub use step::{Content, Origin, Place, Step, Within};
 
 /// Title of the default menu entry.
 const MENU_TITLE: &str = "Palette Edge";
 
-/// The variable of GRUB's environment that names the default entry, and the entry of a host that is not yet part of a
-/// cluster.
+/// The variables of GRUB's environment that name the default entry and the one of the next boot, and the entry of a host
+/// that is not yet part of a cluster.
 const SAVED_ENTRY: &str = "saved_entry";
+const NEXT_ENTRY: &str = "next_entry";
 const REGISTRATION: &str = "registration";
 
 /// Where the installer leaves its log and report on the persistent partition: the source of the bind mount of
@@ -54,6 +59,9 @@ pub struct Plan {
     pub layout: Layout,
     /// What is destroyed, in words.
     pub destroys: String,
+    /// The partitions that are kept with what is on them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub keeps: Vec<keep::Keeps>,
     /// Image that both slots get.
     pub image_id: String,
     /// Version of that image.
@@ -72,6 +80,8 @@ pub struct Inputs<'a> {
     pub config: &'a Config,
     /// The disk that was chosen.
     pub disk: &'a Disk,
+    /// The installation on it of which something stays; `None` if nothing does.
+    pub kept: Option<&'a Kept>,
     /// The payload.
     pub payload: &'a Payload,
     /// The operator's stages around it.
@@ -86,9 +96,10 @@ pub struct Inputs<'a> {
 
 /// Decides everything; refuses what cannot work. `id` is asked for every GUID and UUID, in order.
 pub fn plan(inputs: &Inputs<'_>, mut id: impl FnMut() -> Uuid) -> Result<Plan> {
-    let layout = lay_out(inputs.config, inputs.disk, inputs.payload, &mut id)?;
-    let old = inputs.disk.contents.as_ref();
-    let old = old.map_or(&[][..], |contents| &contents.areas);
+    let layout = match inputs.kept {
+        Some(kept) => kept.layout.clone(),
+        None => lay_out(inputs.config, inputs.disk, inputs.payload, &mut id)?,
+    };
     let esp = of(&layout, Role::Esp)?;
     let bios = bios_boot(inputs.disk, inputs.payload, &layout)?;
     let slots = vec![
@@ -97,17 +108,16 @@ pub fn plan(inputs: &Inputs<'_>, mut id: impl FnMut() -> Uuid) -> Result<Plan> {
     ];
     let slot_copy = Place::new("recovery", "landfall/payload/slot.img.zst");
 
-    let mut steps = vec![
-        Step::Wipe {
-            ranges: wipe_ranges(&layout, old),
-        },
-        Step::WriteTable,
-    ];
-    steps.extend(file_systems(&layout, &mut id));
-    for role in [Role::Oem, Role::Recovery, Role::State, Role::Persistent] {
-        steps.push(mount(of(&layout, role)?));
-    }
-    steps.extend(inputs.hooks.step("before-install"));
+    let mut steps = match inputs.kept {
+        Some(kept) => {
+            keep::check(inputs, kept)?;
+            keep::start(kept, &mut id)?
+        }
+        None => start(inputs.disk, &layout, &mut id)?,
+    };
+    // The operator's stages write to the persistent partition, which is not touched where it is kept.
+    let stage = |name| inputs.hooks.step(name).filter(|_| inputs.kept.is_none());
+    steps.extend(stage("before-install"));
     steps.push(Step::WriteImages {
         slots: slots.clone(),
         recovery: Some(slot_copy.clone()),
@@ -127,11 +137,14 @@ pub fn plan(inputs: &Inputs<'_>, mut id: impl FnMut() -> Uuid) -> Result<Plan> {
         });
     }
     steps.push(fill_esp(inputs.payload, inputs.esp_stub, esp.number));
-    steps.extend(inputs.hooks.step("after-install-chroot"));
-    steps.extend(inputs.hooks.step("after-install"));
+    steps.extend(stage("after-install-chroot"));
+    steps.extend(stage("after-install"));
     steps.extend(boot_entry(inputs, esp));
     steps.push(Step::KeepLog {
-        to: Place::new("persistent", LOG_FOLDER),
+        to: match inputs.kept {
+            Some(_) => keep::log(),
+            None => Place::new("persistent", LOG_FOLDER),
+        },
     });
     steps.push(Step::Unmount);
     let boot_code = Content(bios.map(|bios| bios.boot_code.to_vec()).unwrap_or_default());
@@ -141,12 +154,22 @@ pub fn plan(inputs: &Inputs<'_>, mut id: impl FnMut() -> Uuid) -> Result<Plan> {
     });
 
     Ok(Plan {
-        destroys: destroys(inputs.disk),
+        destroys: match inputs.kept {
+            Some(_) => format!(
+                "both systems, the recovery medium and the boot files on {}",
+                inputs.disk
+            ),
+            None => destroys(inputs.disk),
+        },
+        keeps: inputs.kept.map(keep::keeps).unwrap_or_default(),
         disk: inputs.disk.clone(),
         image_id: inputs.payload.manifest.image_id.to_string(),
         version: inputs.payload.manifest.version.clone(),
         layout,
-        notes: inputs.hooks.passed_over.iter().cloned().collect(),
+        notes: match inputs.kept {
+            Some(kept) => keep::notes(inputs, kept),
+            None => inputs.hooks.passed_over.iter().cloned().collect(),
+        },
         steps,
     })
 }
@@ -160,8 +183,29 @@ fn destroys(disk: &Disk) -> String {
     }
 }
 
+/// The first steps on a disk of which nothing is kept.
+fn start(disk: &Disk, layout: &Layout, id: &mut impl FnMut() -> Uuid) -> Result<Vec<Step>> {
+    let old = disk.contents.as_ref();
+    let old = old.map_or(&[][..], |contents| &contents.areas);
+    let mut steps = vec![
+        Step::Wipe {
+            ranges: wipe_ranges(layout, old),
+        },
+        Step::WriteTable,
+    ];
+    steps.extend(file_systems(layout, id));
+    for role in [Role::Oem, Role::Recovery, Role::State, Role::Persistent] {
+        steps.push(mount(of(layout, role)?));
+    }
+    Ok(steps)
+}
+
 /// Whether what the operator wants has room on a disk.
 pub fn fits(config: &Config, disk: &Disk, payload: &Payload) -> Result<(), Trouble> {
+    if config.mode != Mode::Fresh {
+        // The partitions that are there decide.
+        return Ok(());
+    }
     // The ids mean nothing here, but no two may be the same.
     let mut last = 0;
     let mut id = || {
@@ -306,12 +350,7 @@ fn recovery_files(inputs: &Inputs<'_>) -> Vec<Step> {
 /// GRUB's configuration on the state partition and the operator's on OEM.
 fn config_files(inputs: &Inputs<'_>) -> Result<Vec<Step>> {
     let config = inputs.config;
-    let write = |partition, path: &str, bytes: Vec<u8>, mode| Step::WriteFile {
-        to: Place::new(partition, path),
-        content: Content(bytes),
-        mode,
-    };
-    let title = config.menu_title.as_deref().unwrap_or(MENU_TITLE);
+    let title = keep::menu_title(inputs, inputs.kept);
     let disk = inputs.disk;
     let size = tui::plain::human_bytes(disk.size);
     let about_disk = for_menu(format!("{size} {}", disk.serial).trim());
@@ -322,14 +361,6 @@ fn config_files(inputs: &Inputs<'_>) -> Result<Vec<Step>> {
         (DISK, &about_disk),
         (NONCE, config.nonce.as_deref().unwrap_or_default()),
     ];
-    // Palette's agent puts this back to the active slot once the host is registered.
-    let mut variables = vec![(SAVED_ENTRY, REGISTRATION)];
-    variables.extend(
-        config
-            .grub_env
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str())),
-    );
     let mut steps = vec![
         Step::CopyFile {
             from: "boot/grub.cfg".into(),
@@ -341,22 +372,65 @@ fn config_files(inputs: &Inputs<'_>) -> Result<Vec<Step>> {
             render_env(about).or_trouble(Code::UserDataInvalid)?,
             0o644,
         ),
-        write(
-            "oem",
-            "grubenv",
-            render_env(variables).or_trouble(Code::UserDataInvalid)?,
-            0o644,
-        ),
     ];
-    for file in &config.oem_files {
-        steps.push(write(
-            "oem",
-            &file.name,
-            file.text.reveal().as_bytes().to_vec(),
-            file.mode,
-        ));
+    if let Some(block) = grubenv(inputs)? {
+        steps.push(write("oem", "grubenv", block, 0o644));
     }
+    steps.extend(oem_files(inputs));
     Ok(steps)
+}
+
+fn write(partition: &'static str, path: &str, bytes: Vec<u8>, mode: u32) -> Step {
+    Step::WriteFile {
+        to: Place::new(partition, path),
+        content: Content(bytes),
+        mode,
+    }
+}
+
+/// GRUB's environment on OEM, if it is to be written.
+fn grubenv(inputs: &Inputs<'_>) -> Result<Option<Vec<u8>>> {
+    if let Some(kept) = inputs.kept
+        && let Ok(oem) = &kept.oem
+    {
+        return keep::grubenv(inputs, kept, oem);
+    }
+    // Palette's agent puts this back to the active slot once the host is registered.
+    let mut variables: Variables = vec![(SAVED_ENTRY.to_owned(), REGISTRATION.to_owned())];
+    variables.extend(inputs.config.grub_env.iter().cloned());
+    render(&variables)
+        .or_trouble(Code::UserDataInvalid)
+        .map(Some)
+}
+
+fn render(variables: &Variables) -> Result<Vec<u8>, EnvError> {
+    let pairs = variables.iter();
+    render_env(pairs.map(|(name, value)| (name.as_str(), value.as_str())))
+}
+
+/// The operator's files; a file that an earlier user-data asked for and this one does not goes.
+fn oem_files(inputs: &Inputs<'_>) -> Vec<Step> {
+    let found = inputs.kept.map(|kept| (kept.repair, &kept.oem));
+    if let Some((true, _)) = found {
+        return Vec::new();
+    }
+    let files = &inputs.config.oem_files;
+    let mut steps: Vec<Step> = files
+        .iter()
+        .map(|file| {
+            let text = file.text.reveal().as_bytes().to_vec();
+            write("oem", &file.name, text, file.mode)
+        })
+        .collect();
+    if let Some((_, Ok(oem))) = found
+        && oem.custom_mounts
+        && files.iter().all(|file| file.name != keep::CUSTOM_MOUNTS)
+    {
+        steps.push(Step::Remove {
+            place: Place::new("oem", keep::CUSTOM_MOUNTS),
+        });
+    }
+    steps
 }
 
 /// Everything on the EFI system partition, new; the boot file under its waiting name.
@@ -426,6 +500,10 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "Disk:      {}", self.disk)?;
         writeln!(f, "Destroys:  {}", self.destroys)?;
+        if !self.keeps.is_empty() {
+            let all: Vec<String> = self.keeps.iter().map(ToString::to_string).collect();
+            writeln!(f, "Keeps:     {}", all.join(", "))?;
+        }
         writeln!(f, "Image:     {} ({})\n", self.version, self.image_id)?;
         writeln!(f, "{}", self.layout)?;
         for note in self.layout.notes() {

@@ -107,6 +107,7 @@ fn plan_for(config: &Config, disk: &Disk, payload: &Payload) -> anyhow::Result<P
     let inputs = Inputs {
         config,
         disk,
+        kept: None,
         payload,
         hooks: &Hooks::default(),
         media_id: "ffeeddccbbaa99887766554433221100",
@@ -187,6 +188,7 @@ fn the_operators_stages_stand_in_the_plan_where_they_run() {
         let inputs = Inputs {
             config: &config,
             disk: &disk,
+            kept: None,
             payload: &payload,
             hooks: &Hooks::of(&user_data, runner),
             media_id: "ffeeddccbbaa99887766554433221100",

@@ -34,8 +34,9 @@ pub(crate) static LANDFALL: Schema = strict(&[&[
     field(
         "mode",
         Shape::Choice(MODES),
-        "What becomes of the data of an earlier installation. Only `fresh`, which also holds when nothing is said, is \
-         carried out by this version.",
+        "What becomes of an earlier installation of Landfall: `fresh`, which holds when nothing is said, lays the disk out \
+         anew and loses all data; `keep-data` keeps the persistent and extra partitions and gives the host this \
+         user-data; `repair` keeps the OEM partition too, and the user-data that is on it.",
     ),
 ]]);
 
@@ -51,6 +52,21 @@ pub struct Landfall {
     pub disk: Option<DiskSelector>,
     /// `nonce`: 1 to 64 of `[A-Za-z0-9._-]`.
     pub nonce: Option<String>,
+    /// `mode`.
+    pub mode: Mode,
+}
+
+/// What becomes of an earlier installation; each keeps what those before it keep.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Nothing is kept.
+    #[default]
+    Fresh,
+    /// The persistent and the extra partitions are kept.
+    KeepData,
+    /// The OEM partition is kept too, and with it the user-data of the host.
+    Repair,
 }
 
 /// What may be erased; each allows what those before it allow. A blank disk may always be written.
@@ -69,11 +85,11 @@ pub enum Wipe {
 /// Reads `landfall`; its form was checked before.
 pub(crate) fn read(node: &Node, findings: &mut Findings) -> Landfall {
     let path = KeyPath::top("landfall");
-    read_mode(node, &path, findings);
     Landfall {
         wipe: read_wipe(node, &path, findings),
         disk: disk::read(node, &path.key("disk"), findings),
         nonce: read_nonce(node, &path, findings),
+        mode: read_mode(node, &path, findings),
     }
 }
 
@@ -109,21 +125,11 @@ fn read_wipe(node: &Node, path: &KeyPath<'_>, findings: &mut Findings) -> Wipe {
     }
 }
 
-/// Going on with another mode than the one that is meant would destroy data.
-fn read_mode(node: &Node, path: &KeyPath<'_>, findings: &mut Findings) {
-    let Some((mode, entry)) = choice(node, "mode", MODES, path, findings) else {
-        return;
-    };
-    if mode != "fresh" {
-        findings.error(
-            Rule::NotCarriedOut,
-            entry.node.position,
-            path.key("mode"),
-            &format!(
-                "`{mode}` is not carried out by this version, which always lays the disk out anew"
-            ),
-            "write `fresh` or remove the key; then all data on the disk are lost",
-        );
+fn read_mode(node: &Node, path: &KeyPath<'_>, findings: &mut Findings) -> Mode {
+    match choice(node, "mode", MODES, path, findings) {
+        Some(("keep-data", _)) => Mode::KeepData,
+        Some(("repair", _)) => Mode::Repair,
+        _ => Mode::Fresh,
     }
 }
 

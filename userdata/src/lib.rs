@@ -36,7 +36,7 @@ mod write;
 pub use checks::{check_complete, check_eks};
 pub use finding::{Finding, Position, Rule, Severity, has_errors};
 pub use install::{Afterwards, Device, ExtraPartition, Install, PartitionSizes};
-pub use landfall::{DiskSelector, Landfall, SizeRange, Transport, Wipe};
+pub use landfall::{DiskSelector, Landfall, Mode, SizeRange, Transport, Wipe};
 pub use merge::{Decision, Merged, merge};
 pub use oem::custom_mounts_document;
 pub use pattern::Expression;

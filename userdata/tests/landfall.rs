@@ -1,6 +1,6 @@
 //! `landfall`: the keys that only Landfall reads.
 
-use userdata::{DiskSelector, Landfall, SizeRange, Transport, Wipe, merge, parse};
+use userdata::{DiskSelector, Landfall, Mode, SizeRange, Transport, Wipe, merge, parse};
 
 fn landfall(keys: &str) -> Landfall {
     let parsed = parse("u", format!("#cloud-config\n{keys}").as_bytes());
@@ -13,11 +13,12 @@ fn landfall(keys: &str) -> Landfall {
 
 #[test]
 fn every_key_is_typed() {
-    let keys = "landfall:\n  wipe: foreign\n  mode: fresh\n  nonce: 2026-11\n  disk:\n    serial: 0123\n    \
+    let keys = "landfall:\n  wipe: foreign\n  mode: repair\n  nonce: 2026-11\n  disk:\n    serial: 0123\n    \
                 wwn: 0x5002538e40a1b2c3\n    model: Samsung*\n    transport: nvme\n    size: {min: 400GB, max: 2TiB}\n";
     let expected = Landfall {
         wipe: Wipe::Foreign,
         nonce: Some("2026-11".to_owned()),
+        mode: Mode::Repair,
         disk: Some(DiskSelector {
             serial: Some("0123".to_owned()),
             wwn: Some("0x5002538e40a1b2c3".to_owned()),
@@ -37,6 +38,19 @@ fn without_a_word_only_what_is_ours_may_be_erased() {
     assert_eq!(landfall("install: {auto: true}\n"), Landfall::default());
     assert_eq!(Landfall::default().wipe, Wipe::Ours);
     assert!(Wipe::Never < Wipe::Ours && Wipe::Ours < Wipe::Foreign);
+}
+
+#[test]
+fn data_are_kept_only_where_the_document_says_so() {
+    for (keys, mode) in [
+        ("install: {auto: true}\n", Mode::Fresh),
+        ("landfall: {nonce: 1}\n", Mode::Fresh),
+        ("landfall: {mode: fresh}\n", Mode::Fresh),
+        ("landfall: {mode: keep-data}\n", Mode::KeepData),
+        ("landfall: {mode: repair}\n", Mode::Repair),
+    ] {
+        assert_eq!(landfall(keys).mode, mode, "{keys}");
+    }
 }
 
 #[test]

@@ -62,8 +62,15 @@ pub(super) fn write_at(disk: &File, offset: u64, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Writes sector 0: the protective MBR, now with boot code.
-pub(super) fn write_boot_sector(disk: &File, layout: &Layout, boot_code: &[u8]) -> Result<()> {
+/// Writes sector 0: the protective MBR with boot code, `active` or not.
+///
+/// Some BIOSes start no disk without an active partition; UEFI ignores the flag (UEFI 2.10, section 5.2.3).
+pub(super) fn write_boot_sector(
+    disk: &File,
+    layout: &Layout,
+    boot_code: &[u8],
+    active: bool,
+) -> Result<()> {
     let mut code = [0; 440];
     if !boot_code.is_empty() {
         ensure!(
@@ -73,8 +80,7 @@ pub(super) fn write_boot_sector(disk: &File, layout: &Layout, boot_code: &[u8]) 
         );
         code.copy_from_slice(boot_code);
     }
-    // Some BIOSes start no disk without an active partition; UEFI ignores the flag (UEFI 2.10, section 5.2.3).
-    write_at(disk, 0, &protective_mbr(layout, &code, true)?)
+    write_at(disk, 0, &protective_mbr(layout, &code, active)?)
 }
 
 /// Reads so many bytes from somewhere on the disk, past the page cache: clean pages are dropped before.

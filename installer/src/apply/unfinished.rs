@@ -27,7 +27,7 @@ const CODE: [u8; 27] = [
 ];
 
 /// The 440 bytes of code and text.
-pub(super) fn boot_code() -> [u8; 440] {
+pub(crate) fn boot_code() -> [u8; 440] {
     let mut bytes = [0; 440];
     bytes[..CODE.len()].copy_from_slice(&CODE);
     bytes[CODE.len()..CODE.len() + MESSAGE.len()].copy_from_slice(MESSAGE);

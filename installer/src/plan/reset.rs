@@ -9,12 +9,13 @@ use anyhow::Result;
 use partition::{BiosBoot, Extra, Filesystem, Layout, ReadPartition, ReadTable, Role, Wanted};
 use uuid::Uuid;
 
-use super::env::{self, Variables};
+use super::env;
 use super::{
-    Content, ESP_BOOT, ESP_SHIM, ESP_STUBS, ESP_WAITING, LOG_FOLDER, MENU_TITLE, Place, Plan,
-    REGISTRATION, SAVED_ENTRY, Step, bios_boot, esp_copies, fill_esp, make_filesystem, mount, of,
+    Content, ESP_BOOT, ESP_SHIM, ESP_STUBS, ESP_WAITING, LOG_FOLDER, MENU_TITLE, NEXT_ENTRY, Place,
+    Plan, REGISTRATION, SAVED_ENTRY, Step, bios_boot, esp_copies, fill_esp, make_filesystem, mount,
+    of, render,
 };
-use crate::bootloader::{EnvError, render_env};
+use crate::bootloader::render_env;
 use crate::code::{Code, OrTrouble, Trouble};
 use crate::hooks::around_reset;
 use crate::machine::Disk;
@@ -24,8 +25,7 @@ mod aftermath;
 
 pub use aftermath::{Aftermath, aftermath};
 
-/// GRUB's entry for one boot, and the entry that resets.
-const NEXT_ENTRY: &str = "next_entry";
+/// The entry that resets.
 const RESET_ENTRY: &str = "statereset";
 
 /// Stages that Palette's agent leaves on OEM for a host in a cluster. A host that is to register again must not have
@@ -177,6 +177,7 @@ pub fn plan(inputs: &ResetInputs<'_>, mut id: impl FnMut() -> Uuid) -> Result<Pl
         image_id: payload.manifest.image_id.to_string(),
         version: payload.manifest.version.clone(),
         layout: layout.clone(),
+        keeps: Vec::new(),
         notes: Vec::new(),
         steps,
     })
@@ -388,13 +389,5 @@ fn overwrite(block: Vec<u8>, purpose: &'static str) -> Step {
     }
 }
 
-fn render(variables: &Variables) -> Result<Vec<u8>, EnvError> {
-    render_env(
-        variables
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str())),
-    )
-}
-
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

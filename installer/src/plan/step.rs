@@ -20,6 +20,14 @@ pub enum Step {
     },
     /// Writes the partition table, without boot code.
     WriteTable,
+    /// Makes a disk whose table stays unbootable: the boot sector says that the installation is not finished, and the EFI
+    /// system partition is gone.
+    StopBooting {
+        /// Byte ranges of the disk that are overwritten with zeroes.
+        ranges: Vec<ByteRange>,
+        /// Boot code of sector 0.
+        boot_code: Content,
+    },
     /// Makes a file system.
     MakeFilesystem {
         /// Number of the partition.
@@ -221,6 +229,7 @@ impl Step {
         match self {
             Self::Wipe { .. }
             | Self::WriteTable
+            | Self::StopBooting { .. }
             | Self::MakeFilesystem { .. }
             | Self::Mount { .. } => Phase::Prepare,
             Self::RunStage { stage, .. } => phase_of(stage),
@@ -259,6 +268,7 @@ impl fmt::Display for Step {
                 ranges.len()
             ),
             Self::WriteTable => write!(f, "write the partition table"),
+            Self::StopBooting { .. } => write!(f, "stop the old system from booting"),
             Self::MakeFilesystem {
                 name,
                 filesystem,

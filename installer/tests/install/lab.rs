@@ -124,6 +124,7 @@ impl Lab {
             runner: Runner::Host,
             // What `blank` puts at both ends is nothing that anybody knows.
             wipe: Some(userdata::Wipe::Foreign),
+            mode: None,
         }
     }
 

@@ -15,6 +15,7 @@ mod documents;
 mod door;
 mod extras;
 mod hooks;
+mod keep;
 mod lab;
 mod payload_faults;
 mod present;

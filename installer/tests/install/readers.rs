@@ -44,7 +44,7 @@ pub(crate) fn extent(disk: &Path, number: u32) -> (u64, u64) {
     (sectors("First sector"), sectors("Partition size"))
 }
 
-/// A partition as a read-only loop device, at the place that `sgdisk` tells.
+/// A partition as a loop device, read-only but for `writable`, at the place that `sgdisk` tells.
 #[derive(Debug)]
 pub(crate) struct Part {
     pub(crate) node: PathBuf,
@@ -69,6 +69,21 @@ impl Part {
             size,
             read_only: true,
             sector_size,
+        };
+        Self {
+            node: Linux.attach_loop(&request).unwrap(),
+        }
+    }
+
+    /// A partition that a program may change.
+    pub(crate) fn writable(disk: &Path, number: u32) -> Self {
+        let (offset, size) = extent(disk, number);
+        let request = LoopRequest {
+            file: disk.to_owned(),
+            offset,
+            size: Some(size),
+            read_only: false,
+            sector_size: None,
         };
         Self {
             node: Linux.attach_loop(&request).unwrap(),

@@ -50,7 +50,7 @@ fn assert_done(finished: &Finished) {
 }
 
 /// Changes files on a partition.
-fn change(disk: &Path, number: u32, at: &Path, change: impl FnOnce(&Path)) {
+pub(crate) fn change(disk: &Path, number: u32, at: &Path, change: impl FnOnce(&Path)) {
     let (offset, size) = extent(disk, number);
     let device = Linux
         .attach_loop(&LoopRequest {
@@ -68,7 +68,7 @@ fn change(disk: &Path, number: u32, at: &Path, change: impl FnOnce(&Path)) {
     Linux.detach_loop(&device).unwrap();
 }
 
-fn files(lab: &Lab, number: u32) -> BTreeMap<String, File> {
+pub(crate) fn files(lab: &Lab, number: u32) -> BTreeMap<String, File> {
     let to = tempfile::tempdir_in(lab.at("")).unwrap();
     Part::of(&lab.disk(), number).files(to.path())
 }

@@ -27,6 +27,7 @@ fn planned(lab: &Lab, payload: &Payload) -> Plan {
     let inputs = Inputs {
         config: &config,
         disk: &disk,
+        kept: None,
         payload,
         hooks: &Hooks::default(),
         media_id: "00112233445566778899aabbccddeeff",

@@ -10,7 +10,7 @@ use crate::machine::image_file;
 const GIB: u64 = 1 << 30;
 
 /// The table that an install leaves for this wish.
-fn table(wanted: &Wanted, sector: SectorSize) -> (ReadTable, Layout) {
+pub(in crate::plan) fn table(wanted: &Wanted, sector: SectorSize) -> (ReadTable, Layout) {
     let geometry = Geometry {
         size: Bytes::new(8 * GIB),
         sector,
@@ -28,11 +28,11 @@ fn table(wanted: &Wanted, sector: SectorSize) -> (ReadTable, Layout) {
     (read_back(&mut file, sector).unwrap(), layout)
 }
 
-fn wanted() -> Wanted {
+pub(in crate::plan) fn wanted() -> Wanted {
     Wanted::new(Bytes::new(400 << 20), Bytes::new(150 << 20))
 }
 
-fn extra(name: &str, size: Bytes) -> Extra {
+pub(in crate::plan) fn extra(name: &str, size: Bytes) -> Extra {
     Extra {
         name: name.to_owned(),
         size,
@@ -114,7 +114,7 @@ fn a_table_that_landfall_did_not_make_is_refused() {
     }
 }
 
-fn payload() -> Payload {
+pub(in crate::plan) fn payload() -> Payload {
     let mut boot = vec![0x90; 512];
     boot[0x66..0x68].copy_from_slice(&[0xeb, 0x05]);
     boot[510..].copy_from_slice(&[0x55, 0xaa]);
@@ -182,7 +182,7 @@ fn sound() -> Found {
     }
 }
 
-fn texts(plan: &Plan) -> Vec<String> {
+pub(in crate::plan) fn texts(plan: &Plan) -> Vec<String> {
     plan.steps.iter().map(ToString::to_string).collect()
 }
 
