@@ -26,6 +26,7 @@ use crate::report::{FORMAT, Report, millis};
 use crate::slots::{self, Slot, SlotRoot};
 use crate::stage;
 use crate::survey::Survey;
+use crate::twins;
 
 /// Assembles the root at `/sysroot` and says what was done, also in `/run/landfall/sysroot.json`.
 ///
@@ -119,15 +120,15 @@ impl<H: Host> Assembly<'_, H> {
         let (paths, id) = (self.paths, args.state_partuuid.as_deref());
         let (state, twins) = self.report.time("find the state partition", || {
             let state = find::state_partition(paths, id)?;
-            let twins = find::twins(paths, &state, id);
-            let notes = twin_note(&state, &twins).into_iter().collect();
+            let twins = twins::twins(paths, &state, id);
+            let notes = twins::in_words(&twins).into_iter().collect();
             Ok(((state, twins), notes))
         })?;
-        if let Some(note) = twin_note(&state, &twins) {
+        if let Some(note) = twins::in_words(&twins) {
             kernel_log::say(paths, &note);
         }
         self.report.state.clone_from(&state.node);
-        self.report.twins = twins.into_iter().map(|twin| twin.node).collect();
+        self.report.twins = twins;
         Ok(state)
     }
 
@@ -230,20 +231,6 @@ impl<H: Host> Assembly<'_, H> {
         }
         Ok(layout)
     }
-}
-
-fn twin_note(state: &Partition, twins: &[Partition]) -> Option<String> {
-    let others: Vec<String> = twins
-        .iter()
-        .map(|twin| twin.node.display().to_string())
-        .collect();
-    (!others.is_empty()).then(|| {
-        format!(
-            "this disk has a clone: {} is used, and nothing of {}, which has the same PARTUUID; unplug the disk that does not belong here",
-            state.node.display(),
-            others.join(", ")
-        )
-    })
 }
 
 fn read_args(paths: &Paths) -> Result<BootArgs> {

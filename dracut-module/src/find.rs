@@ -3,10 +3,11 @@
 //! Nothing is looked up by label over all disks: two disks with the same labels must never mix. Facts come from sysfs
 //! and the disks, which need no udev; `/dev/disk/by-partuuid` is the last resort, for tables that only the kernel reads.
 //!
-//! A disk that was cloned has the same PARTUUIDs as its twin, and nothing tells which of them GRUB was loaded from. One
-//! is chosen by rule, the same at every boot: a fixed disk before a removable one, then by its place in the machine
-//! (the names of disks change from boot to boot). All partitions come from that disk, and the twin is told. Refusing
-//! would leave a distant machine off because of a forgotten stick.
+//! A disk that was cloned has the same PARTUUIDs as its twin, and nothing tells which of them GRUB was loaded from. Of
+//! those that are there one is chosen by rule, the same at every boot: a fixed disk before a removable one, then by its
+//! place in the machine (the names of disks change from boot to boot). All partitions come from that disk, and the twin
+//! is told. Refusing would leave a distant machine off because of a forgotten stick. Nobody waits for a clone: one that
+//! shows up late is not chosen, so the twin is told again while the system runs, when all disks are there.
 
 use std::fs;
 use std::io::{Read, Seek, SeekFrom};
@@ -17,6 +18,10 @@ use std::time::{Duration, Instant};
 use crate::error::BootError;
 use crate::paths::Paths;
 use crate::table;
+
+/// GPT name and label of a state partition.
+pub(crate) const STATE: &str = "state";
+pub(crate) const STATE_LABEL: &str = "COS_STATE";
 
 /// How often is looked for a device that is not there yet.
 const POLL: Duration = Duration::from_millis(50);
@@ -35,9 +40,9 @@ pub struct Partition {
     /// Kernel name of the disk.
     disk: String,
     /// Where the disk is in the machine: removable or not, and its directory in sysfs.
-    place: (bool, PathBuf),
+    pub(crate) place: (bool, PathBuf),
     /// What the disk calls itself, if it does.
-    wwid: Option<String>,
+    pub(crate) wwid: Option<String>,
 }
 
 impl Partition {
@@ -102,18 +107,6 @@ fn wait_for<T, E>(
     }
 }
 
-/// The partitions of other disks that have the PARTUUID of `state`, that is, clones of its disk; not the same disk once
-/// more, by another path to it.
-pub fn twins(paths: &Paths, state: &Partition, partuuid: Option<&str>) -> Vec<Partition> {
-    let Some(id) = partuuid else {
-        return Vec::new();
-    };
-    let mut all = with_partuuid(paths, id);
-    let same = |other: &Partition| other.wwid.is_some() && other.wwid == state.wwid;
-    all.retain(|other| other.disk != state.disk && !same(other));
-    all
-}
-
 fn by_partuuid(paths: &Paths, id: &str) -> Option<Partition> {
     let chosen = with_partuuid(paths, id).into_iter().next();
     chosen.or_else(|| {
@@ -123,13 +116,13 @@ fn by_partuuid(paths: &Paths, id: &str) -> Option<Partition> {
 }
 
 /// All partitions with a PARTUUID, the one to be preferred first.
-fn with_partuuid(paths: &Paths, id: &str) -> Vec<Partition> {
+pub(crate) fn with_partuuid(paths: &Paths, id: &str) -> Vec<Partition> {
     let mut found = partitions(paths);
     found.retain(|partition| match &partition.partuuid {
         Some(told) => told == id,
         // Only disks that may be ours are read: another may be slow or broken.
         None => {
-            matches!(partition.name.as_deref(), None | Some("state"))
+            matches!(partition.name.as_deref(), None | Some(STATE))
                 && table::partuuid(&paths.at("/dev").join(&partition.disk), partition.number)
                     .is_some_and(|read| read == id)
         }
@@ -141,7 +134,7 @@ fn with_partuuid(paths: &Paths, id: &str) -> Vec<Partition> {
 fn only_state(paths: &Paths) -> Result<Option<Partition>, BootError> {
     let mut states: Vec<Partition> = partitions(paths)
         .into_iter()
-        .filter(|partition| partition.name.as_deref() == Some("state"))
+        .filter(|partition| partition.name.as_deref() == Some(STATE))
         .collect();
     if states.len() > 1 {
         let nodes: Vec<String> = states
@@ -169,7 +162,7 @@ pub(crate) fn partitions(paths: &Paths) -> Vec<Partition> {
 }
 
 /// Reads one block device; `None` if it is not a partition or not yet whole.
-fn read_partition(paths: &Paths, kernel_name: &str) -> Option<Partition> {
+pub(crate) fn read_partition(paths: &Paths, kernel_name: &str) -> Option<Partition> {
     let folder = fs::canonicalize(paths.at("/sys/class/block").join(kernel_name)).ok()?;
     let number = fs::read_to_string(folder.join("partition")).ok()?;
     let uevent = fs::read_to_string(folder.join("uevent")).ok()?;
@@ -216,7 +209,7 @@ fn seen(paths: &Paths) -> String {
 }
 
 /// Label of an ext2/3/4 file system on a device.
-fn ext_label(node: &Path) -> Option<String> {
+pub(crate) fn ext_label(node: &Path) -> Option<String> {
     ext_label_at(&mut fs::File::open(node).ok()?, 0)
 }
 
@@ -238,6 +231,7 @@ pub(crate) fn ext_label_at(device: &mut fs::File, start: u64) -> Option<String> 
 mod tests {
     use super::*;
     use crate::testing::Tree;
+    use crate::twins::twins;
 
     #[test]
     fn the_partition_with_the_given_id_is_found_through_udev_or_the_uevent() {
@@ -274,11 +268,10 @@ mod tests {
             assert_eq!(state.node, tree.at("dev/sdb5"), "{last}");
             let oem = sibling(&tree.paths, &state, "oem", "COS_OEM").unwrap();
             assert_eq!(oem.node, tree.at("dev/sdb3"));
-            let told: Vec<PathBuf> = twins(&tree.paths, &state, Some(GUID))
-                .into_iter()
-                .map(|twin| twin.node)
-                .collect();
-            assert_eq!(told, [tree.at("dev/sda5"), tree.at("dev/sdc5")]);
+            let told = twins(&tree.paths, &state, Some(GUID));
+            assert!(told.iter().all(|twin| twin.copy), "{told:?}");
+            let nodes: Vec<PathBuf> = told.into_iter().map(|twin| twin.state).collect();
+            assert_eq!(nodes, [tree.at("dev/sda5"), tree.at("dev/sdc5")]);
         }
         // Two paths to one disk are no clones.
         for disk in ["pci-1/sdb", "pci-2/sda"] {
@@ -332,10 +325,7 @@ mod tests {
         let tree = Tree::new();
         tree.partition("sda", "sda5", 5, "", "PARTUUID=cc-05\n");
         tree.partition("sda", "sda6", 6, "", "");
-        let mut bytes = vec![0_u8; 4096];
-        bytes[1024 + 0x38..1024 + 0x3a].copy_from_slice(&[0x53, 0xef]);
-        bytes[1024 + 0x78..1024 + 0x78 + 7].copy_from_slice(b"COS_OEM");
-        tree.file("dev/sda6", &bytes);
+        tree.file("dev/sda6", &crate::testing::ext("COS_OEM"));
         let state = state_partition(&tree.paths, Some("cc-05")).unwrap();
         let oem = sibling(&tree.paths, &state, "oem", "COS_OEM").unwrap();
         assert_eq!(oem.number, 6);

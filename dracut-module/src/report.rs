@@ -5,6 +5,8 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use crate::twins::Twin;
+
 /// Version of the file's format.
 pub const FORMAT: u32 = 1;
 
@@ -38,9 +40,9 @@ pub struct Report {
     pub mode: String,
     /// Node of the state partition.
     pub state: PathBuf,
-    /// State partitions of other disks with the same PARTUUID: clones of this disk, of which nothing was used.
+    /// Installations on other disks that were there by then; nothing of them was used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub twins: Vec<PathBuf>,
+    pub twins: Vec<Twin>,
     /// Partitions that could not be used; a tmpfs stands in for each.
     pub lost: Vec<String>,
     /// Configured paths that were left out, each with its reason.

@@ -63,6 +63,14 @@ impl Tree {
     }
 }
 
+/// The beginning of an ext4 file system.
+pub(crate) fn ext(label: &str) -> Vec<u8> {
+    let mut bytes = vec![0_u8; 4096];
+    bytes[1024 + 0x38..1024 + 0x3a].copy_from_slice(&[0x53, 0xef]);
+    bytes[1024 + 0x78..][..label.len()].copy_from_slice(label.as_bytes());
+    bytes
+}
+
 /// Writes a file and the directories above it.
 #[expect(
     clippy::disallowed_methods,

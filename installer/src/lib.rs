@@ -38,3 +38,4 @@ pub mod report;
 pub mod screens;
 pub mod site_network;
 pub mod superblock;
+pub mod twins;

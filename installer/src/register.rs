@@ -21,6 +21,7 @@ use crate::identity::{edge_host_id, random_bytes};
 use crate::labels::Labels;
 use crate::report::EventWriter;
 use crate::screens::open_consoles;
+use crate::twins;
 
 /// The user-data of an installed host, on its OEM partition.
 pub const USER_DATA: &str = "90_custom.yaml";
@@ -52,6 +53,8 @@ enum Event<'a> {
         edge_host_id: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
         qr_text: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        twin: Option<&'a str>,
         uptime_s: f64,
     },
     Pairing {
@@ -242,8 +245,13 @@ struct View {
     screen: RegistrationScreen,
     /// When the next try is due, for the countdown.
     due: Option<Instant>,
+    /// When other disks were looked for.
+    looked: Option<Instant>,
     announced: bool,
 }
+
+/// How often is looked for other disks with an installation.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 impl View {
     fn new(host: &Host, consoles: Vec<Console>, events: EventWriter) -> Self {
@@ -264,6 +272,7 @@ impl View {
             events,
             screen,
             due: None,
+            looked: None,
             announced: false,
         }
     }
@@ -302,6 +311,10 @@ impl View {
             .ok()
             .map(|name| name.trim().to_owned());
         self.screen.stopped_at = stopped_at(&self.screen);
+        if self.looked.is_none_or(|at| at.elapsed() >= LOOK_AGAIN) {
+            self.screen.twin = twins::sentence(Path::new("/"));
+            self.looked = Some(Instant::now());
+        }
         self.screen.next_try_s = self
             .due
             .map(|due| due.saturating_duration_since(Instant::now()).as_secs());
@@ -315,6 +328,7 @@ impl View {
             self.events.write(&Event::Screen {
                 edge_host_id: &self.screen.edge_host_id,
                 qr_text: self.screen.qr_text.as_deref(),
+                twin: self.screen.twin.as_deref(),
                 uptime_s: crate::log::uptime(),
             });
         }

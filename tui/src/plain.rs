@@ -231,6 +231,7 @@ fn registration_lines(screen: &RegistrationScreen) -> Vec<String> {
     field("address", Some(&screen.addresses.join(" ")));
     field("palette", screen.endpoint.as_deref());
     field("page", screen.qr_text.as_deref());
+    field("twin", screen.twin.as_deref());
     field("login", screen.login.as_deref());
     lines
 }

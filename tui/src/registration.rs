@@ -191,6 +191,8 @@ pub struct RegistrationScreen {
     pub action: Option<String>,
     /// Seconds until the next try.
     pub next_try_s: Option<u64>,
+    /// Another disk with an installation, one sentence.
+    pub twin: Option<String>,
     /// How to get a login: `Alt+F2 for a login`.
     pub login: Option<String>,
 }

@@ -248,6 +248,7 @@ fn draw_words(screen: &RegistrationScreen, no_code: Option<&str>, area: Rect, bu
         panel::headline(screen, width),
         panel::reason(screen, width),
         panel::action(screen, width, can_scan),
+        panel::twin(screen, width),
         panel::ladder(screen, width),
         panel::url(screen, width),
     ];
@@ -311,6 +312,11 @@ fn draw_paired(screen: &RegistrationScreen, area: Rect, buffer: &mut Buffer) {
             Span::styled(format!("{value:<widest$}"), theme::TEXT),
         ]));
     }
+    let told = panel::twin(screen, area.width.saturating_sub(2).min(MEASURE)).lines;
+    if !told.is_empty() {
+        lines.push(Line::default());
+        lines.extend(told);
+    }
     let foot = panel::login(screen, area.width.saturating_sub(2)).lines;
     let foot_rows = u16::try_from(foot.len()).unwrap_or(0).min(2);
     let height = u16::try_from(lines.len()).unwrap_or(u16::MAX);
@@ -365,6 +371,7 @@ fn draw_lines(screen: &RegistrationScreen, area: Rect, buffer: &mut Buffer) {
         panel::reason(screen, width),
         panel::address(screen, width),
         panel::action(screen, width, false),
+        panel::twin(screen, width),
         panel::url(screen, width),
         panel::login(screen, width),
     ];

@@ -23,6 +23,7 @@ pub(super) mod rank {
     pub(in crate::registration) const ACTION: u8 = 60;
     pub(in crate::registration) const URL: u8 = 50;
     pub(in crate::registration) const NO_QR: u8 = 45;
+    pub(in crate::registration) const TWIN: u8 = 42;
     pub(in crate::registration) const LADDER: u8 = 40;
     pub(in crate::registration) const LOGIN: u8 = 30;
     pub(in crate::registration) const TITLE: u8 = 10;
@@ -169,6 +170,15 @@ pub(super) fn address(screen: &RegistrationScreen, width: u16) -> Block {
         lines.extend(field("Palette", endpoint, 9, width, theme::TEXT));
     }
     Block::new(rank::ADDRESS, lines)
+}
+
+/// Another disk with an installation.
+pub(super) fn twin(screen: &RegistrationScreen, width: u16) -> Block {
+    let lines = screen
+        .twin
+        .as_deref()
+        .map(|twin| styled(twin, width, theme::WAIT));
+    Block::new(rank::TWIN, lines.unwrap_or_default())
 }
 
 /// How to get a login.

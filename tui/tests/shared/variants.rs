@@ -160,6 +160,14 @@ fn install() -> Vec<(&'static str, InstallScreen)> {
     ]
 }
 
+fn with_twin(screen: RegistrationScreen) -> RegistrationScreen {
+    let twin = "A second disk of this machine (sdb, serial S3Z9NB0K914433) holds an installation with the same labels; it is not used.";
+    RegistrationScreen {
+        twin: Some(twin.into()),
+        ..screen
+    }
+}
+
 fn registration() -> Vec<(&'static str, RegistrationScreen)> {
     let base = RegistrationScreen {
         version: "0.1.0".into(),
@@ -256,6 +264,8 @@ fn registration() -> Vec<(&'static str, RegistrationScreen)> {
                 "Delete the old record in Palette: Clusters > Edge Hosts. The host then goes on by itself.",
             ),
         ),
+        ("waiting_twin", with_twin(state(State::Waiting))),
+        ("healthy_twin", with_twin(state(State::Healthy))),
         ("ready", state(State::Ready)),
         ("healthy", state(State::Healthy)),
     ]
