@@ -18,6 +18,7 @@ use ratatui::{Frame, Terminal};
 use rustix::fs::{Mode as FileMode, OFlags, major, minor};
 
 use crate::{
+    choice::{ChoiceScreen, draw_choice},
     install::{InstallScreen, draw_install},
     plain::PlainLog,
     registration::{RegistrationScreen, draw_registration},
@@ -59,6 +60,8 @@ impl Mode {
 pub enum View<'a> {
     /// The install progress.
     Install(&'a InstallScreen),
+    /// A choice.
+    Choice(&'a ChoiceScreen),
     /// The registration.
     Registration(&'a RegistrationScreen),
 }
@@ -129,11 +132,13 @@ impl Console {
         if self.mode != Mode::Lines {
             return self.draw(|frame| match view {
                 View::Install(screen) => draw_install(screen, frame),
+                View::Choice(screen) => draw_choice(screen, frame),
                 View::Registration(screen) => draw_registration(screen, frame),
             });
         }
         let lines = match view {
             View::Install(screen) => self.log.install(screen, uptime),
+            View::Choice(screen) => self.log.choice(screen),
             View::Registration(screen) => self.log.registration(screen, uptime),
         };
         self.print(&lines)

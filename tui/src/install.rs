@@ -25,6 +25,8 @@ use ratatui::{
 };
 
 use crate::{
+    bar::draw_bar,
+    choice::document_lines,
     plain::{human_bytes, human_rate, human_time},
     stack::{Block, stack, write},
     theme::{self, Tone},
@@ -65,7 +67,35 @@ pub struct Progress {
     pub left_s: Option<u64>,
 }
 
-/// How the installation ended.
+/// What is being done to the machine; the words on the screen follow it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Work {
+    /// A system is laid on a disk.
+    #[default]
+    Install,
+    /// An installed system is written again from its recovery partition.
+    Reset,
+}
+
+impl Work {
+    /// While it goes on.
+    const fn doing(self) -> &'static str {
+        match self {
+            Self::Install => "Installing",
+            Self::Reset => "Resetting",
+        }
+    }
+
+    /// When it is done.
+    pub(crate) const fn done(self) -> &'static str {
+        match self {
+            Self::Install => "Installed",
+            Self::Reset => "Reset",
+        }
+    }
+}
+
+/// How the work ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The disk boots.
@@ -131,6 +161,8 @@ impl Outcome {
 pub struct InstallScreen {
     /// Version of Landfall, without a leading `v`.
     pub version: String,
+    /// What is being done.
+    pub work: Work,
     /// The disk in words: `/dev/nvme0n1  Samsung 980  1 TB`.
     pub disk: Option<String>,
     /// The parts of the installation, in order.
@@ -143,16 +175,16 @@ pub struct InstallScreen {
     pub log_tail: Vec<String>,
     /// How it ended.
     pub outcome: Option<Outcome>,
+    /// After a good end: lines to copy, such as what was chosen on the screen, as user-data.
+    pub document: Vec<String>,
 }
-
-/// Text is not set wider than this, however wide the console is.
-const MEASURE: u16 = 100;
 
 mod rank {
     pub(super) const OUTCOME: u8 = 100;
     pub(super) const PROGRESS: u8 = 90;
     pub(super) const ACTION: u8 = 80;
     pub(super) const PHASES: u8 = 70;
+    pub(super) const DOCUMENT: u8 = 65;
     pub(super) const DISK: u8 = 60;
     pub(super) const LOG: u8 = 10;
 }
@@ -161,67 +193,18 @@ mod rank {
 pub fn draw_install(screen: &InstallScreen, frame: &mut Frame<'_>) {
     let area = frame.area();
     let buffer = frame.buffer_mut();
-    theme::fill(area, theme::TEXT, buffer);
-    let bar_rows = match area.height {
-        0..8 => 0,
-        8..20 => 1,
-        _ => 3,
-    };
-    draw_bar(
-        screen,
-        Rect {
-            height: bar_rows,
-            ..area
-        },
-        buffer,
-    );
-    let air = u16::from(bar_rows > 1);
-    let margin = if area.width < 60 {
-        0
-    } else {
-        (area.width.saturating_sub(MEASURE) / 2).max(2)
-    };
-    let body = Rect {
-        x: area.x + margin,
-        y: area.y + bar_rows + air,
-        width: area.width - margin * 2,
-        height: area.height - bar_rows - air,
-    };
+    let tone = screen.outcome.as_ref().map_or(Tone::Calm, Outcome::tone);
+    let body = draw_bar(&screen.version, title(screen), tone, area, buffer);
     draw_body(screen, body, buffer);
 }
 
-fn title(screen: &InstallScreen) -> (&'static str, Tone) {
+const fn title(screen: &InstallScreen) -> &'static str {
     match &screen.outcome {
-        None => ("Installing", Tone::Calm),
-        Some(outcome @ Outcome::Installed { .. }) => ("Installed", outcome.tone()),
-        Some(outcome @ Outcome::InstalledAlready { .. }) => ("Installed already", outcome.tone()),
-        Some(outcome @ Outcome::Refused { .. }) => ("Refused", outcome.tone()),
-        Some(outcome @ Outcome::Failed { .. }) => ("Failed", outcome.tone()),
-    }
-}
-
-fn draw_bar(screen: &InstallScreen, area: Rect, buffer: &mut Buffer) {
-    let (title, tone) = title(screen);
-    let (strong, soft) = tone.bar();
-    theme::fill(area, soft, buffer);
-    let line = Line::from(vec![
-        Span::styled("Landfall", strong),
-        Span::styled(format!(" {}  ", shorten(&screen.version, 20)), soft),
-        Span::styled(title, strong),
-    ]);
-    let margin = if area.width < 60 {
-        0
-    } else {
-        (area.width.saturating_sub(MEASURE) / 2).max(2)
-    };
-    let row = Rect {
-        x: area.x + margin,
-        y: area.y + area.height / 2,
-        width: area.width - margin * 2,
-        height: 1,
-    };
-    if area.height > 0 {
-        write(&[line], row, buffer);
+        None => screen.work.doing(),
+        Some(Outcome::Installed { .. }) => screen.work.done(),
+        Some(Outcome::InstalledAlready { .. }) => "Installed already",
+        Some(Outcome::Refused { .. }) => "Refused",
+        Some(Outcome::Failed { .. }) => "Failed",
     }
 }
 
@@ -236,7 +219,11 @@ fn draw_body(screen: &InstallScreen, area: Rect, buffer: &mut Buffer) {
             &screen.log_tail
         }
         Some(outcome) => {
-            blocks.extend(outcome_blocks(outcome, width));
+            blocks.extend(outcome_blocks(screen.work, outcome, width));
+            blocks.push(Block::new(
+                rank::DOCUMENT,
+                document_lines(&screen.document, width),
+            ));
             match outcome {
                 Outcome::Failed { last_lines, .. } if !last_lines.is_empty() => {
                     log_style = theme::TEXT;
@@ -351,7 +338,7 @@ fn bar_line(progress: &Progress, width: u16) -> Line<'static> {
     ])
 }
 
-fn outcome_blocks(outcome: &Outcome, width: u16) -> Vec<Block> {
+fn outcome_blocks(work: Work, outcome: &Outcome, width: u16) -> Vec<Block> {
     let styled = |text: &str, style: Style| -> Vec<Line<'static>> {
         wrap(text, width)
             .into_iter()
@@ -387,7 +374,7 @@ fn outcome_blocks(outcome: &Outcome, width: u16) -> Vec<Block> {
         Outcome::Installed { next, seconds } => vec![
             Block::new(
                 rank::OUTCOME,
-                headline(&format!("Installed in {}", human_time(*seconds))),
+                headline(&format!("{} in {}", work.done(), human_time(*seconds))),
             ),
             Block::new(rank::ACTION, styled(next, theme::STRONG)),
         ],

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+mod choice;
+
 use crate::{
     install::{InstallScreen, Outcome, PhaseState, Progress},
     registration::RegistrationScreen,
@@ -61,6 +63,7 @@ pub struct PlainLog {
     progress_at: Option<Duration>,
     outcome: Option<Outcome>,
     registration: Vec<String>,
+    choice: choice::Said,
 }
 
 /// Progress is said at most this often.
@@ -110,10 +113,11 @@ impl PlainLog {
             self.outcome.clone_from(&screen.outcome);
             if let Some(outcome) = screen.outcome.as_ref().filter(|_| !known) {
                 lines.extend(
-                    outcome_lines(outcome)
+                    outcome_lines(screen, outcome)
                         .into_iter()
                         .map(|line| format!("{stamp} {line}")),
                 );
+                lines.extend(choice::document(&screen.document));
             }
         }
         lines.iter().map(|line| clean(line)).collect()
@@ -168,7 +172,7 @@ fn progress_line(current: &str, progress: &Progress) -> String {
     line
 }
 
-fn outcome_lines(outcome: &Outcome) -> Vec<String> {
+fn outcome_lines(screen: &InstallScreen, outcome: &Outcome) -> Vec<String> {
     let failure = |word: &str, code: &str, disk: &str, reason: &str, action: &str| {
         vec![
             format!("{word} {code}: {reason}"),
@@ -178,7 +182,8 @@ fn outcome_lines(outcome: &Outcome) -> Vec<String> {
     };
     match outcome {
         Outcome::Installed { next, seconds } => {
-            vec![format!("Installed in {}; {next}", human_time(*seconds))]
+            let done = screen.work.done();
+            vec![format!("{done} in {}; {next}", human_time(*seconds))]
         }
         Outcome::Refused {
             code,

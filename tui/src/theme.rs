@@ -41,6 +41,11 @@ pub(crate) const WAIT: Style = on_black(Color::LightYellow);
 /// Wrong.
 pub(crate) const BAD: Style = on_black(Color::LightRed);
 
+/// The row that the cursor is on, and what is typed.
+pub(crate) const CURSOR: Style = Style::new().fg(Color::White).bg(Color::Blue);
+/// The rest of that row.
+pub(crate) const CURSOR_DETAIL: Style = Style::new().fg(Color::Gray).bg(Color::Blue);
+
 /// What a screen says at first glance, before anything is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tone {

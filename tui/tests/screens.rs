@@ -37,12 +37,43 @@ fn small_screens_look_as_they_did() {
             "healthy",
             "install_write",
             "install_failed",
+            "choose_disk_of_twelve",
+            "choose_confirm",
         ]
         .contains(&name)
         {
             for (columns, rows) in [(40, 12), (20, 5)] {
                 let text = text(&variant.draw(columns, rows));
                 insta::assert_snapshot!(format!("{name}_{columns}x{rows}"), text);
+            }
+        }
+    }
+}
+
+#[test]
+fn choices_look_as_they_did_on_a_frame_buffer() {
+    for (name, variant) in variants::all() {
+        if matches!(variant, Variant::Choice(_)) {
+            let text = text(&variant.draw(160, 50));
+            insta::assert_snapshot!(format!("{name}_160x50"), text);
+        }
+    }
+}
+
+#[test]
+fn the_chosen_row_and_the_word_to_type_are_on_every_console() {
+    for (name, variant) in variants::all() {
+        let Variant::Choice(screen) = &variant else {
+            continue;
+        };
+        for (columns, rows) in [(160, 50), (80, 25), (80, 24), (40, 12)] {
+            let text = text(&variant.draw(columns, rows));
+            if let Some(choice) = screen.choices.get(screen.chosen) {
+                let row = format!("►{:>2}  {}", screen.chosen + 1, choice.cells[0]);
+                assert!(text.contains(&row), "{name} at {columns}x{rows}:\n{text}");
+            }
+            if let Some(entry) = &screen.entry {
+                assert!(text.contains(&format!(" {}_", entry.typed)), "{text}");
             }
         }
     }

@@ -2,15 +2,19 @@
 
 use ratatui::{Terminal, backend::TestBackend, buffer::Buffer};
 use tui::{
-    InstallScreen, Outcome, Phase, PhaseState, Progress, RegistrationScreen, Rung, Slot, State,
-    draw_install, draw_registration,
+    ChoiceScreen, InstallScreen, Outcome, Phase, PhaseState, Progress, RegistrationScreen, Rung,
+    Slot, State, Work, draw_choice, draw_install, draw_registration,
 };
+
+#[path = "choices.rs"]
+mod choices;
 
 pub(crate) const ID: &str = "edge-03163342f7f0e6fe20de095ed8548c93";
 
 #[derive(Debug)]
 pub(crate) enum Variant {
     Install(InstallScreen),
+    Choice(ChoiceScreen),
     Registration(RegistrationScreen),
 }
 
@@ -19,6 +23,7 @@ impl Variant {
         let mut terminal = Terminal::new(TestBackend::new(columns, rows)).unwrap();
         let drawn = terminal.draw(|frame| match self {
             Self::Install(screen) => draw_install(screen, frame),
+            Self::Choice(screen) => draw_choice(screen, frame),
             Self::Registration(screen) => draw_registration(screen, frame),
         });
         drawn.unwrap();
@@ -31,6 +36,11 @@ pub(crate) fn all() -> Vec<(&'static str, Variant)> {
         .into_iter()
         .map(|(name, screen)| (name, Variant::Install(screen)))
         .collect();
+    variants.extend(
+        choices::all()
+            .into_iter()
+            .map(|(name, screen)| (name, Variant::Choice(screen))),
+    );
     variants.extend(
         registration()
             .into_iter()
@@ -79,6 +89,7 @@ fn install() -> Vec<(&'static str, InstallScreen)> {
         disk: Some("/dev/nvme0n1  Samsung SSD 980  232 GiB".into()),
         phases: phases(3),
         current: "Writing the active system".into(),
+        work: Work::Install,
         progress: Some(Progress {
             done: 345 << 20,
             total: 760 << 20,
@@ -87,6 +98,7 @@ fn install() -> Vec<(&'static str, InstallScreen)> {
         }),
         log_tail: log.map(String::from).into(),
         outcome: None,
+        document: Vec::new(),
     };
     let ended = |outcome| InstallScreen {
         outcome: Some(outcome),
@@ -111,6 +123,27 @@ fn install() -> Vec<(&'static str, InstallScreen)> {
                 next: "Rebooting in 5 s".into(),
                 seconds: 42,
             }),
+        ),
+        (
+            "install_done_by_choice",
+            InstallScreen {
+                disk: Some("/dev/vdb  16 GiB".into()),
+                document: choices::document(),
+                ..ended(Outcome::Installed {
+                    next: "The machine restarts in 58 s; Enter: now.".into(),
+                    seconds: 42,
+                })
+            },
+        ),
+        (
+            "reset_done",
+            InstallScreen {
+                work: Work::Reset,
+                ..ended(Outcome::Installed {
+                    next: "The machine restarts in 5 s.".into(),
+                    seconds: 17,
+                })
+            },
         ),
         (
             "install_refused",
