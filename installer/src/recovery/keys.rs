@@ -25,38 +25,54 @@ pub enum Key {
     Backspace,
     /// Escape, alone.
     Escape,
+    /// The cursor key upwards.
+    Up,
+    /// The cursor key downwards.
+    Down,
 }
 
 /// Turns bytes of one terminal into keys. Cursor and function keys, which arrive as sequences with digits in them
-/// (`ESC [ 3 ~`), must never be taken for the digits of a menu.
+/// (`ESC [ 3 ~`), must never be taken for Escape or for the digits of a menu.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Decoder {
     #[default]
     Plain,
-    /// After ESC.
+    /// After ESC: the key itself, or the begin of a sequence.
     Escaped,
-    /// After `ESC [`, until a letter or `~`.
+    /// After `ESC [`.
+    Bracket,
+    /// In a sequence with parameters, until a letter or `~`; no key here has any.
     Sequence,
     /// After `ESC O`: one more byte.
     Function,
 }
 
 impl Decoder {
-    fn byte(&mut self, byte: u8) -> Option<Key> {
+    fn byte(&mut self, byte: u8) -> impl Iterator<Item = Key> + use<> {
+        let escape =
+            (*self == Self::Escaped && !matches!(byte, b'[' | b'O')).then_some(Key::Escape);
         let (next, key) = match (*self, byte) {
-            (_, 0x1b) => (Self::Escaped, Some(Key::Escape)),
-            (Self::Escaped, b'[') | (Self::Sequence, b' '..=b'?' | b'[') => (Self::Sequence, None),
+            (_, 0x1b) => (Self::Escaped, None),
+            (Self::Escaped, b'[') => (Self::Bracket, None),
             (Self::Escaped, b'O') => (Self::Function, None),
-            (Self::Sequence | Self::Function, _) => (Self::Plain, None),
+            // `ESC [ A` and, from a keypad in application mode, `ESC O A`; `ESC [ [ A` is F1 of a Linux console.
+            (Self::Bracket | Self::Function, b'A') => (Self::Plain, Some(Key::Up)),
+            (Self::Bracket | Self::Function, b'B') => (Self::Plain, Some(Key::Down)),
+            (Self::Bracket | Self::Sequence, b' '..=b'?' | b'[') => (Self::Sequence, None),
+            (Self::Bracket | Self::Sequence | Self::Function, _) => (Self::Plain, None),
             (_, b'\r' | b'\n') => (Self::Plain, Some(Key::Enter)),
             (_, 0x08 | 0x7f) => (Self::Plain, Some(Key::Backspace)),
             (_, b' '..=b'~') => (Self::Plain, Some(Key::Char(char::from(byte)))),
             _ => (Self::Plain, None),
         };
         *self = next;
-        key
+        escape.into_iter().chain(key)
     }
 }
+
+/// After so long without another byte, ESC was the key and not the begin of a sequence; at 9600 bit/s a byte takes one
+/// millisecond, and a network between the terminal and the serial port may hold one back.
+const ESCAPE_ALONE: Duration = Duration::from_millis(150);
 
 /// A terminal that gives every key at once and shows none; dropping it gives back how it was.
 #[derive(Debug)]
@@ -64,6 +80,8 @@ struct Tty {
     file: File,
     before: Termios,
     decoder: Decoder,
+    /// When the last byte came.
+    heard: Instant,
 }
 
 impl Tty {
@@ -86,6 +104,7 @@ impl Tty {
             file,
             before,
             decoder: Decoder::default(),
+            heard: Instant::now(),
         };
         tcsetattr(&tty.file, SetArg::TCSANOW, &raw)?;
         // What was typed at an earlier screen was not meant for this one.
@@ -102,13 +121,26 @@ impl Tty {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(count) => {
                     let decoder = &mut self.decoder;
-                    keys.extend(bytes[..count].iter().filter_map(|byte| decoder.byte(*byte)));
+                    keys.extend(bytes[..count].iter().flat_map(|byte| decoder.byte(*byte)));
+                    self.heard = Instant::now();
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(keys),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.undecided() == Some(Duration::ZERO) {
+                        self.decoder = Decoder::Plain;
+                        keys.push(Key::Escape);
+                    }
+                    return Ok(keys);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// How long it is still open whether ESC was a key; `None` if there is none.
+    fn undecided(&self) -> Option<Duration> {
+        (self.decoder == Decoder::Escaped)
+            .then(|| ESCAPE_ALONE.saturating_sub(self.heard.elapsed()))
     }
 }
 
@@ -160,7 +192,10 @@ impl Keys {
                 .iter()
                 .map(|tty| PollFd::new(tty.file.as_fd(), PollFlags::POLLIN))
                 .collect();
-            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+            let undecided = self.ttys.iter().filter_map(Tty::undecided).min();
+            // A poll counts in whole milliseconds, rounded down.
+            let wait = undecided.map_or(left, |open| left.min(open + Duration::from_millis(1)));
+            let timeout = PollTimeout::try_from(wait).unwrap_or(PollTimeout::MAX);
             // An interrupted wait is looked at again above, like one that ended.
             poll(&mut polled, timeout).ok();
         }
@@ -178,10 +213,7 @@ mod tests {
 
     fn decoded(bytes: &[u8]) -> Vec<Key> {
         let mut decoder = Decoder::default();
-        bytes
-            .iter()
-            .filter_map(|byte| decoder.byte(*byte))
-            .collect()
+        bytes.iter().flat_map(|byte| decoder.byte(*byte)).collect()
     }
 
     #[test]
@@ -194,7 +226,7 @@ mod tests {
 
     #[test]
     fn no_digit_of_a_cursor_or_function_key_is_taken_for_a_choice() {
-        // Home, Insert, Delete, F1 of a Linux console, F1 of an xterm, F5, Shift-Up.
+        // Home, Insert, Delete, F1 of a Linux console, F1 of an xterm, F5, Shift-Up, Right.
         for sequence in [
             "\x1b[1~",
             "\x1b[2~",
@@ -203,10 +235,36 @@ mod tests {
             "\x1bOP",
             "\x1b[15~",
             "\x1b[1;2A",
+            "\x1b[C",
         ] {
-            assert_eq!(decoded(sequence.as_bytes()), [Key::Escape], "{sequence:?}");
+            assert_eq!(decoded(sequence.as_bytes()), [], "{sequence:?}");
         }
-        assert_eq!(decoded(b"\x1b[3~3"), [Key::Escape, Key::Char('3')]);
+        assert_eq!(decoded(b"\x1b[3~3"), [Key::Char('3')]);
+    }
+
+    #[test]
+    fn cursor_keys_are_told_from_escape() {
+        assert_eq!(
+            decoded(b"\x1b[A\x1b[B\x1bOA\x1bOB"),
+            [Key::Up, Key::Down, Key::Up, Key::Down]
+        );
+        // Escape twice, and Escape before another key: the second byte decides.
+        assert_eq!(decoded(b"\x1b\x1b[B"), [Key::Escape, Key::Down]);
+        assert_eq!(decoded(b"\x1b1"), [Key::Escape, Key::Char('1')]);
+    }
+
+    #[test]
+    fn escape_alone_is_a_key_and_a_sequence_in_two_pieces_is_not() {
+        let pty = openpty(None, None).unwrap();
+        let path = format!("/proc/self/fd/{}", pty.slave.as_raw_fd());
+        let mut keyboard = File::from(pty.master);
+        let mut keys = Keys::open([Path::new(&path)]);
+        keyboard.write_all(b"\x1b").unwrap();
+        assert_eq!(keys.wait(Duration::from_secs(10)), [Key::Escape]);
+        keyboard.write_all(b"\x1b[").unwrap();
+        assert_eq!(keys.wait(ESCAPE_ALONE * 2), []);
+        keyboard.write_all(b"B").unwrap();
+        assert_eq!(keys.wait(Duration::from_secs(10)), [Key::Down]);
     }
 
     #[test]

@@ -66,6 +66,7 @@ impl Menu {
                 self.mistyped = key == Key::Enter;
                 self.typed = None;
             }
+            Key::Up | Key::Down => {}
         }
         None
     }

@@ -125,10 +125,7 @@ fn item_lines(
 /// A line that has its style up to the edge.
 fn full_line(lead: &str, text: &str, style: Style, width: u16) -> Line<'static> {
     let blank = usize::from(width).saturating_sub(columns(lead) + columns(text));
-    Line::from(Span::styled(
-        format!("{lead}{text}{:blank$}", ""),
-        style,
-    ))
+    Line::from(Span::styled(format!("{lead}{text}{:blank$}", ""), style))
 }
 
 #[cfg(test)]
@@ -162,7 +159,9 @@ mod tests {
                 assert!(lines.len() <= room, "{} of {room}", lines.len());
                 let marked = format!("{}{:>2}  /dev/sd{chosen}", theme::ACTIVE, chosen + 1);
                 assert!(
-                    lines.iter().any(|line| line.to_string().starts_with(&marked)),
+                    lines
+                        .iter()
+                        .any(|line| line.to_string().starts_with(&marked)),
                     "{chosen} in {room}"
                 );
             }

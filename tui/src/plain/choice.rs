@@ -89,7 +89,11 @@ fn numbered(choice: &Choice, at: usize) -> String {
 }
 
 fn in_words(hint: &Hint) -> String {
-    let key = if hint.key == "↑↓" { "Up/Down" } else { hint.key };
+    let key = if hint.key == "↑↓" {
+        "Up/Down"
+    } else {
+        hint.key
+    };
     format!("{key}: {}", hint.does)
 }
 
@@ -160,7 +164,10 @@ mod tests {
             ..screen()
         };
         let lines = log.choice(&screen);
-        assert!(lines.contains(&"  device: /dev/vda".to_owned()), "{lines:?}");
+        assert!(
+            lines.contains(&"  device: /dev/vda".to_owned()),
+            "{lines:?}"
+        );
         screen.entry.as_mut().unwrap().typed.push_str("ER");
         screen.remark = "Not yet.".into();
         assert_eq!(

@@ -26,19 +26,46 @@ pub(crate) fn document() -> Vec<String> {
 }
 
 fn hints(first: &[(&'static str, &'static str)]) -> Vec<Hint> {
-    first
-        .iter()
-        .map(|(key, does)| Hint { key, does })
-        .collect()
+    first.iter().map(|(key, does)| Hint { key, does }).collect()
 }
 
 fn disks(chosen: usize, count: usize) -> ChoiceScreen {
     let disks = [
-        ("/dev/nvme0n1", "931 GiB", "Samsung SSD 980 PRO with Heatsink 1TB", "NVMe, serial S6WSNJ0T900001X: Windows: EFI system, NTFS 930 GiB", true),
-        ("/dev/sda", " 14 GiB", "SanDisk Cruzer Blade", "USB, serial 4C530001: holds the install medium", false),
-        ("/dev/sdb", "447 GiB", "INTEL SSDSC2KB480G8", "SATA, serial PHYF9452: empty", true),
-        ("/dev/sdc", " 10 TiB", "WDC WUS721010ALE6L4", "SAS, serial VCGX5P2N: one of the disks of a software RAID (MD 1.2, data:0) that also serves three other machines of this site", true),
-        ("/dev/sdd", "512 MiB", "Virtual Floppy", "USB: is too small: 9.3 GiB are needed", false),
+        (
+            "/dev/nvme0n1",
+            "931 GiB",
+            "Samsung SSD 980 PRO with Heatsink 1TB",
+            "NVMe, serial S6WSNJ0T900001X: Windows: EFI system, NTFS 930 GiB",
+            true,
+        ),
+        (
+            "/dev/sda",
+            " 14 GiB",
+            "SanDisk Cruzer Blade",
+            "USB, serial 4C530001: holds the install medium",
+            false,
+        ),
+        (
+            "/dev/sdb",
+            "447 GiB",
+            "INTEL SSDSC2KB480G8",
+            "SATA, serial PHYF9452: empty",
+            true,
+        ),
+        (
+            "/dev/sdc",
+            " 10 TiB",
+            "WDC WUS721010ALE6L4",
+            "SAS, serial VCGX5P2N: one of the disks of a software RAID (MD 1.2, data:0) that also serves three other machines of this site",
+            true,
+        ),
+        (
+            "/dev/sdd",
+            "512 MiB",
+            "Virtual Floppy",
+            "USB: is too small: 9.3 GiB are needed",
+            false,
+        ),
     ];
     let choices = (0..count).map(|at| {
         let (name, size, model, detail, enabled) = disks[at % disks.len()];
