@@ -23,6 +23,7 @@ pub(crate) use machine::variables;
 pub(crate) use reach::OnHost;
 pub use reach::{Network, Reach};
 
+use crate::choosing;
 use crate::code::{Code, Trouble};
 
 /// Most documents that lead to one another by `config_url`; more are a circle.
@@ -54,6 +55,8 @@ pub enum Source {
     Volumes,
     /// The kernel command line.
     CommandLine(String),
+    /// What somebody chose on the screen.
+    Choice(String),
 }
 
 /// All sources of an install, the weakest first, and how the network is reached for them.
@@ -75,6 +78,23 @@ impl Sources {
     }
 }
 
+impl Sources {
+    /// Puts a choice on top, in place of an earlier one.
+    pub fn choose(&mut self, document: String) {
+        self.list
+            .retain(|source| !matches!(source, Source::Choice(_)));
+        self.list.push(Source::Choice(document));
+    }
+
+    /// What somebody chose on the screen.
+    pub fn choice(&self) -> Option<&str> {
+        self.list.iter().find_map(|source| match source {
+            Source::Choice(text) => Some(text.as_str()),
+            _ => None,
+        })
+    }
+}
+
 /// Reads every source, and fetches what documents lead to.
 pub fn gather(
     sources: &Sources,
@@ -87,6 +107,10 @@ pub fn gather(
             Source::File(path) => vec![read(path, &sources.name_of(path))?],
             Source::Folder(path) => read_folder(path)?,
             Source::Volumes => reach.volumes()?,
+            Source::Choice(text) => vec![Document {
+                name: choosing::NAME.to_owned(),
+                bytes: text.clone().into_bytes(),
+            }],
             Source::CommandLine(text) => {
                 from_command_line(text, machine, &mut found, reach)?;
                 continue;

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::apply::{Tools, apply};
 use crate::check;
 use crate::choose::{Limits, choose, refuse_contents};
+use crate::choosing::{self, Question};
 use crate::code::{self, Code, Trouble};
 use crate::config::{Config, configure};
 use crate::documents::{self, Account, Document, OnHost, Sources};
@@ -108,24 +109,7 @@ fn decide<H: Host>(
     (user_data, account): (UserData, Account),
     host: &mut H,
 ) -> Result<Prepared> {
-    let mut unhashable = None;
-    let mut hash = |clear: &str| {
-        sysroot::hash_password(clear, &mut sysroot::system_random).unwrap_or_else(|error| {
-            unhashable.get_or_insert(error);
-            // A locked account; it is never written, because the install is refused below.
-            "!".to_owned()
-        })
-    };
-    let mut config = configure(&user_data, &request.disk, &mut hash)?;
-    config.wipe = request.wipe.unwrap_or(config.wipe);
-    config.mode = request.mode.unwrap_or(config.mode);
-    if let Some(error) = unhashable {
-        return Err(Trouble::new(
-            Code::UserDataInvalid,
-            format!("a password in the user-data: {error:#}"),
-        )
-        .into());
-    }
+    let config = config_of(request, &user_data)?;
     let payload = Payload::open(&request.payload)?;
     let (disk, machine) = target(request, &config, &payload, host)?;
     let kept = match config.mode {
@@ -153,6 +137,29 @@ fn decide<H: Host>(
         account,
         notes,
     })
+}
+
+/// The configuration that user-data and request give.
+fn config_of(request: &Request, user_data: &UserData) -> Result<Config> {
+    let mut unhashable = None;
+    let mut hash = |clear: &str| {
+        sysroot::hash_password(clear, &mut sysroot::system_random).unwrap_or_else(|error| {
+            unhashable.get_or_insert(error);
+            // A locked account; it is never written, because the install is refused below.
+            "!".to_owned()
+        })
+    };
+    let mut config = configure(user_data, &request.disk, &mut hash)?;
+    config.wipe = request.wipe.unwrap_or(config.wipe);
+    config.mode = request.mode.unwrap_or(config.mode);
+    if let Some(error) = unhashable {
+        return Err(Trouble::new(
+            Code::UserDataInvalid,
+            format!("a password in the user-data: {error:#}"),
+        )
+        .into());
+    }
+    Ok(config)
 }
 
 /// The boot entries of the firmware; a machine starts without one of ours, so that they cannot be read is a remark.
@@ -185,6 +192,11 @@ pub fn install<H: Host>(
         version: env!("CARGO_PKG_VERSION").into(),
         uptime_s: crate::log::uptime(),
     });
+    if let Some(document) = request.user_data.choice() {
+        tell(&Event::Chosen {
+            document: document.to_owned(),
+        });
+    }
     let finished = match ready(request, host, &mut tell) {
         Err(error) => Finished::trouble(Outcome::Refused, &in_words(&error), started.elapsed()),
         Ok(ready) => {
@@ -277,6 +289,33 @@ pub(crate) fn user_data_of<H: Host>(request: &Request, host: &mut H) -> Result<U
     let machine = documents::variables(Path::new("/sys"));
     let documents = gather(request, host, &machine, &mut |_| ())?;
     Ok(documents::combine_part(&documents, &machine)?.0)
+}
+
+/// What somebody can be asked after a refusal; `None` if a choice of a disk would not help.
+pub(crate) fn question<H: Host>(
+    request: &Request,
+    trouble: &Trouble,
+    host: &mut H,
+) -> Option<Question> {
+    if !choosing::can_be_answered(trouble.code) {
+        return None;
+    }
+    let config = config_of(request, &user_data_of(request, host).ok()?).ok()?;
+    // The screen speaks of a disk that is erased; one whose data shall stay is named in the user-data.
+    if config.mode != Mode::Fresh {
+        return None;
+    }
+    let payload = Payload::open(&request.payload).ok()?;
+    let mut machine = machine::read_machine(Path::new("/sys"), Path::new("/dev")).ok()?;
+    machine.look_at_disks(host);
+    let known = choosing::Known {
+        config: &config,
+        machine: &machine,
+        medium: request.medium.as_deref(),
+        links: &choosing::document::links(Path::new("/dev/disk/by-id")),
+        fits: &|disk| fits(&config, disk, &payload),
+    };
+    Question::after(trouble, known)
 }
 
 /// The disk: an image file if `--disk` names one, else a disk of this machine, which comes with it.

@@ -11,6 +11,7 @@ pub mod bootloader;
 mod calendar;
 pub mod check;
 pub mod choose;
+pub mod choosing;
 pub mod code;
 pub mod config;
 pub mod contents;

@@ -8,10 +8,11 @@ use anyhow::Result;
 use host::{Argv, Host, Linux};
 use nix::sys::reboot::{RebootMode, reboot};
 
+use crate::choosing::asking::install_or_ask;
 use crate::code::{Code, Trouble};
 use crate::documents::{Network, Source, Sources};
 use crate::hooks::Runner;
-use crate::install::{Request, install};
+use crate::install::Request;
 use crate::installed::hold::Choice;
 use crate::report::{Event, EventWriter, Finished, Next, Outcome};
 use crate::screens::{InstallView, open_consoles, open_for_install};
@@ -105,7 +106,7 @@ fn from_medium(
             return finished;
         }
     };
-    let finished = install(&request, &mut Linux, &mut tell);
+    let finished = install_or_ask(request, &mut Linux, view, events);
     // The medium may be gone by now (a pulled stick); there is nothing left to do with it.
     drop(Linux.unmount(Path::new(medium::MOUNT_POINT)));
     finished

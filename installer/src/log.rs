@@ -89,6 +89,8 @@ fn text(event: &Event) -> Option<String> {
             format!("installing image {image_version} ({image_id}) on {disk}")
         }
         Event::Note { text } => format!("note: {text}"),
+        Event::Asking { code, .. } => format!("{code}: asking on the screen"),
+        Event::Chosen { document } => format!("chosen on the screen:\n{}", document.trim_end()),
         Event::Finished(end) => match (&end.code, &end.reason) {
             (Some(code), Some(reason)) => format!("{code}: {reason}"),
             _ => format!("installed in {:.1} s", end.seconds),

@@ -5,7 +5,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::fcntl::OFlag;
@@ -144,8 +144,43 @@ pub enum Event {
         /// One sentence.
         text: String,
     },
+    /// After a refusal: somebody can choose a disk on the screen.
+    Asking {
+        /// Code of the refusal.
+        code: String,
+        /// Its reason.
+        reason: String,
+        /// The disks of this machine.
+        disks: Vec<AskedDisk>,
+        /// Seconds since the kernel started.
+        uptime_s: f64,
+    },
+    /// This run follows a choice on the screen.
+    Chosen {
+        /// The choice as user-data.
+        document: String,
+    },
     /// The end.
     Finished(Finished),
+}
+
+/// A disk that somebody is asked about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AskedDisk {
+    /// Device node.
+    pub path: PathBuf,
+    /// Size in bytes.
+    pub size: u64,
+    /// Model as the drive tells it; may be empty.
+    pub model: String,
+    /// Serial number as the drive tells it; may be empty.
+    pub serial: String,
+    /// What is on it, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub holds: Option<String>,
+    /// Why it cannot be chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why_not: Option<String>,
 }
 
 /// How an install ended.

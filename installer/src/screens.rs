@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use tui::console::{Console, Mode, View};
-use tui::{InstallScreen, Outcome, Phase, PhaseState, Progress};
+use tui::{ChoiceScreen, InstallScreen, Outcome, Phase, PhaseState, Progress, Work};
 
+use crate::choosing::document::to_copy;
 use crate::report::{self, Event, Next};
 
 /// How often a screen is drawn while only numbers change.
@@ -49,6 +50,8 @@ pub fn open_for_install(path: &Path) -> std::io::Result<Console> {
 pub struct InstallView {
     consoles: Vec<Console>,
     screen: InstallScreen,
+    /// What was chosen on the screen, as user-data; shown again after a good end.
+    chosen: Vec<String>,
     drawn: Option<Instant>,
 }
 
@@ -58,6 +61,7 @@ impl InstallView {
         Self {
             consoles,
             screen: blank(),
+            chosen: Vec::new(),
             drawn: None,
         }
     }
@@ -69,8 +73,21 @@ impl InstallView {
         {
             return;
         }
-        follow(&mut self.screen, event);
+        match event {
+            Event::Chosen { document } => {
+                self.chosen = to_copy(document);
+            }
+            event => follow(&mut self.screen, event),
+        }
+        if matches!(self.screen.outcome, Some(Outcome::Installed { .. })) {
+            self.screen.document.clone_from(&self.chosen);
+        }
         self.draw();
+    }
+
+    /// Shows a choice in place of the install, on every console.
+    pub fn choose(&mut self, screen: &ChoiceScreen) {
+        show(&mut self.consoles, View::Choice(screen));
     }
 
     /// Changes the sentence about what comes next.
@@ -84,11 +101,16 @@ impl InstallView {
     /// Draws on every console.
     pub fn draw(&mut self) {
         self.drawn = Some(Instant::now());
-        let uptime = Duration::from_secs_f64(crate::log::uptime());
-        for console in &mut self.consoles {
-            // A console that does not take the picture must not stop an install.
-            drop(console.show(View::Install(&self.screen), uptime));
-        }
+        show(&mut self.consoles, View::Install(&self.screen));
+    }
+}
+
+/// Shows a view on every console.
+pub fn show(consoles: &mut [Console], view: View<'_>) {
+    let uptime = Duration::from_secs_f64(crate::log::uptime());
+    for console in consoles {
+        // A console that does not take the picture must not stop the work, nor keep the others from theirs.
+        drop(console.show(view, uptime));
     }
 }
 
@@ -148,7 +170,13 @@ fn waiting(what: &str, left_s: u64) -> String {
 /// Changes the screen as the event says.
 fn follow(screen: &mut InstallScreen, event: &Event) {
     match event {
-        Event::Started { .. } => screen.current = CHECKING.into(),
+        Event::Started { program, .. } => {
+            *screen = blank();
+            if program == "reset" {
+                screen.work = Work::Reset;
+            }
+            screen.current = CHECKING.into();
+        }
         Event::Step {
             index,
             of,
@@ -194,6 +222,7 @@ fn follow(screen: &mut InstallScreen, event: &Event) {
         }
         Event::Target { disk, .. } => screen.disk = Some(disk.clone()),
         Event::Note { text } => screen.log_tail.push(format!("note: {text}")),
+        Event::Asking { .. } | Event::Chosen { .. } => {}
         Event::Finished(end) => finish(screen, end),
     }
 }

@@ -59,14 +59,13 @@ impl Menu {
         };
         match key {
             Key::Char(letter) if typed.len() < WORD.len() => typed.push(letter),
-            Key::Char(_) => {}
+            Key::Char(_) | Key::Up | Key::Down => {}
             Key::Backspace => drop(typed.pop()),
             Key::Enter if typed == WORD => return Some(Choice::Reset),
             Key::Enter | Key::Escape => {
                 self.mistyped = key == Key::Enter;
                 self.typed = None;
             }
-            Key::Up | Key::Down => {}
         }
         None
     }

@@ -99,15 +99,14 @@ fn item_lines(
         // Why something cannot be chosen must be legible as well.
         (false, false) => (" ", theme::DIM, theme::TEXT),
     };
-    let cells: String = choice
-        .cells
-        .iter()
-        .enumerate()
-        .map(|(column, cell)| {
-            let wide = widths.get(column).map_or(0, |wide| wide + 2);
-            format!("{:<wide$}", clean(cell))
-        })
-        .collect();
+    let mut cells = String::new();
+    for (column, cell) in choice.cells.iter().enumerate() {
+        let cell = clean(cell);
+        let wide = widths.get(column).map_or(0, |wide| wide + 2);
+        let blank = wide.saturating_sub(columns(&cell));
+        cells.push_str(&cell);
+        cells.push_str(&" ".repeat(blank));
+    }
     let room = width.saturating_sub(LEAD);
     let number = format!("{mark}{:>2}  ", at + 1);
     let mut lines = vec![full_line(&number, &shorten(&cells, room), title, width)];

@@ -75,7 +75,8 @@ fn phases(done: usize) -> Vec<Phase> {
         .collect()
 }
 
-fn install() -> Vec<(&'static str, InstallScreen)> {
+/// In the middle of an installation.
+fn at_work() -> InstallScreen {
     let log = [
         "read the user-data from the install medium",
         "chose /dev/nvme0n1: the only disk that is not the install medium",
@@ -84,7 +85,7 @@ fn install() -> Vec<(&'static str, InstallScreen)> {
         "made vfat COS_GRUB, ext4 COS_OEM, COS_RECOVERY, COS_STATE, COS_PERSISTENT",
         "payload 2f1c9a: 190 chunks of 4 MiB, 486 MiB compressed",
     ];
-    let screen = InstallScreen {
+    InstallScreen {
         version: "0.1.0".into(),
         disk: Some("/dev/nvme0n1  Samsung SSD 980  232 GiB".into()),
         phases: phases(3),
@@ -99,7 +100,11 @@ fn install() -> Vec<(&'static str, InstallScreen)> {
         log_tail: log.map(String::from).into(),
         outcome: None,
         document: Vec::new(),
-    };
+    }
+}
+
+fn install() -> Vec<(&'static str, InstallScreen)> {
+    let screen = at_work();
     let ended = |outcome| InstallScreen {
         outcome: Some(outcome),
         ..screen.clone()
