@@ -7,6 +7,7 @@
     reason = "helpers of tests; clippy knows only the tests themselves"
 )]
 
+mod choosing;
 mod documents;
 mod lab;
 mod loops;
