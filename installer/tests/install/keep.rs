@@ -96,6 +96,10 @@ fn run_with(
         mode,
         ..lab.request(&lab.disk())
     };
+    // Keeping data needs no leave beyond that for what is ours.
+    if mode != Some(Mode::KeepData) {
+        request.wipe = None;
+    }
     if !user_data {
         request.user_data.list.clear();
     }
