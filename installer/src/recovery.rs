@@ -24,7 +24,7 @@ use crate::check;
 use crate::code::{Code, OrTrouble, Trouble, find};
 use crate::machine::read_machine;
 use crate::report::{Event, EventWriter, Finished, Next, Outcome};
-use crate::screens::{InstallView, console_paths, open_consoles, open_for_install};
+use crate::screens::{InstallView, console_paths, open_consoles, open_for_install, show};
 use crate::{live, medium};
 
 pub mod keys;
@@ -132,10 +132,9 @@ fn request(call: Call<'_>) -> Result<Request> {
 /// Lets somebody choose, on any console.
 fn ask(ended: Option<Finished>, events: &mut EventWriter) -> Choice {
     let mut menu = Menu::new(ended);
-    let mut board = Board::open();
-    board.say(&menu.headlines());
+    let mut consoles = open_consoles(open_for_install);
     decide(&mut menu, &mut keyboards(), PATIENCE, &mut |menu, left| {
-        board.show(&menu.screen(left), menu.lines());
+        show(&mut consoles, View::Choice(&menu.screen(left)));
         events.catch_up();
     })
 }

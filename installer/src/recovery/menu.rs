@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tui::{InstallScreen, Outcome};
+use tui::{ChoiceScreen, Entry, Hint, Mood, Outcome};
 
 use super::keys::Key;
 use crate::code::Code;
@@ -27,6 +27,8 @@ pub enum Choice {
 pub struct Menu {
     /// How an attempt before ended.
     ended: Option<Finished>,
+    /// Row of [`CHOICES`].
+    row: usize,
     /// What was typed of [`WORD`]; `None` while nothing is to be typed.
     typed: Option<String>,
     /// The word was not the right one.
@@ -38,6 +40,7 @@ impl Menu {
     pub const fn new(ended: Option<Finished>) -> Self {
         Self {
             ended,
+            row: 0,
             typed: None,
             mistyped: false,
         }
@@ -47,15 +50,21 @@ impl Menu {
     pub fn key(&mut self, key: Key) -> Option<Choice> {
         let Some(typed) = &mut self.typed else {
             self.mistyped = false;
-            return match key {
-                Key::Char('1') => Some(Choice::Restart),
-                Key::Char('2') => {
-                    self.typed = Some(String::new());
-                    None
-                }
-                Key::Char('3') => Some(Choice::PowerOff),
-                _ => None,
-            };
+            match key {
+                Key::Char(digit @ '1'..='3') => self.row = digit as usize - '1' as usize,
+                Key::Up => self.row = self.row.saturating_sub(1),
+                Key::Down => self.row = (self.row + 1).min(CHOICES.len() - 1),
+                _ => {}
+            }
+            if !matches!(key, Key::Char('1'..='3') | Key::Enter) {
+                return None;
+            }
+            let (choice, _) = CHOICES.get(self.row)?;
+            if *choice == Choice::Reset {
+                self.typed = Some(String::new());
+                return None;
+            }
+            return Some(*choice);
         };
         match key {
             Key::Char(letter) if typed.len() < WORD.len() => typed.push(letter),
@@ -70,95 +79,93 @@ impl Menu {
         None
     }
 
-    /// What is to be done now. `left` is when the machine restarts by itself.
-    fn prompt(&self, left: Option<Duration>) -> String {
-        if let Some(typed) = &self.typed {
-            return format!(
-                "All data will be lost. Type {WORD} and press Enter, or go back with Esc: {typed}_"
-            );
-        }
-        let mistyped = if self.mistyped {
-            format!("That was not {WORD}; nothing was done. ")
-        } else {
-            String::new()
-        };
-        let clock = left.map_or_else(String::new, |left| {
-            let minutes = left.as_secs().div_ceil(60);
-            format!(" Without a key, it restarts in {minutes} min.")
-        });
-        format!("{mistyped}{KEYS}{clock}")
-    }
-
-    /// The same as lines, for a console that does not draw: the clock would make a new line every minute.
-    pub fn lines(&self) -> Vec<String> {
-        let mut lines = Vec::new();
-        if self.typed.as_deref() == Some("") {
-            lines.extend(WHAT_A_RESET_IS.map(str::to_owned));
-        }
-        lines.push(self.prompt(None));
-        lines
-    }
-
-    /// What was wrong, or what this is, as lines for a console that does not draw.
-    pub fn headlines(&self) -> Vec<String> {
-        let Some(end) = &self.ended else {
-            return vec![
-                format!("{}: {WHAT_THIS_IS}", Code::RecoveryOnly),
-                UNCHANGED.into(),
-            ];
-        };
-        let mut lines = vec![trouble(end)];
-        if end.result == report::Outcome::Refused {
-            lines.push(UNCHANGED.into());
-        }
-        lines.extend(end.action.clone());
-        lines
-    }
-
     /// The screen, `left` before the machine restarts by itself.
-    pub fn screen(&self, left: Duration) -> InstallScreen {
-        let mut screen = InstallScreen {
+    pub fn screen(&self, left: Duration) -> ChoiceScreen {
+        let minutes = left.as_secs().div_ceil(60);
+        let base = ChoiceScreen {
             version: env!("CARGO_PKG_VERSION").into(),
-            log_tail: WHAT_A_RESET_IS.map(str::to_owned).to_vec(),
-            ..InstallScreen::default()
+            title: "Recovery".into(),
+            clock: format!("Without a key, the machine restarts in {minutes} min."),
+            ..ChoiceScreen::default()
         };
-        let prompt = self.prompt(Some(left));
-        let refused = |code: &str, reason: &str| Outcome::Refused {
-            code: code.to_owned(),
-            reason: reason.to_owned(),
-            action: prompt.clone(),
-        };
-        match &self.ended {
-            None => screen.outcome = Some(refused(Code::RecoveryOnly.as_str(), WHAT_THIS_IS)),
-            Some(end) if end.result == report::Outcome::Refused => {
-                let code = end.code.as_deref().unwrap_or_default();
-                screen.outcome = Some(refused(code, end.reason.as_deref().unwrap_or_default()));
-            }
-            // The outcome "failed" of an install says that the disk does not boot; a reset says itself what is true.
-            Some(end) => {
-                let action = end.action.as_deref().unwrap_or_default();
-                screen.current = format!("{} {action} {prompt}", trouble(end));
-            }
+        match &self.typed {
+            Some(typed) => ChoiceScreen {
+                mood: Mood::Danger,
+                headline: "All data on the persistent partition will be lost".into(),
+                text: WHAT_A_RESET_IS.map(str::to_owned).into(),
+                entry: Some(Entry {
+                    question: format!("Type {WORD} in capitals and press Enter"),
+                    typed: typed.clone(),
+                }),
+                hints: hints(&[("Enter", "reset"), ("Esc", "go back")]),
+                ..base
+            },
+            None => ChoiceScreen {
+                choices: CHOICES.map(|(_, text)| row(text)).into(),
+                chosen: self.row,
+                remark: if self.mistyped {
+                    format!("That was not {WORD}; nothing was done.")
+                } else {
+                    String::new()
+                },
+                hints: hints(&[("1-3", "do it"), ("↑↓", "choose"), ("Enter", "do it")]),
+                ..self.what_is_true(base)
+            },
         }
-        screen
+    }
+
+    /// What led here.
+    fn what_is_true(&self, base: ChoiceScreen) -> ChoiceScreen {
+        let Some(end) = &self.ended else {
+            return ChoiceScreen {
+                mood: Mood::Warning,
+                headline: format!("{WHAT_THIS_IS}  {}", Code::RecoveryOnly),
+                text: vec![UNCHANGED.into()],
+                ..base
+            };
+        };
+        let refused = end.result == report::Outcome::Refused;
+        let verb = if refused { "was refused" } else { "failed" };
+        let code = end.code.as_deref().unwrap_or_default();
+        let unchanged = refused.then(|| UNCHANGED.to_owned());
+        let text = [end.reason.clone(), unchanged, end.action.clone()];
+        ChoiceScreen {
+            mood: Mood::Danger,
+            headline: format!("The reset {verb}  {code}"),
+            text: text.into_iter().flatten().collect(),
+            ..base
+        }
     }
 }
 
-const WHAT_THIS_IS: &str =
-    "This is the recovery system of this machine. The installed system does not run now.";
-const KEYS: &str =
-    "Press 1 to restart the normal system, 2 to reset it, 3 to switch the machine off.";
+/// What can be chosen, in the order of the screen.
+const CHOICES: [(Choice, &str); 3] = [
+    (Choice::Restart, "Restart the normal system"),
+    (
+        Choice::Reset,
+        "Reset: write both systems again, all data is lost",
+    ),
+    (Choice::PowerOff, "Switch the machine off"),
+];
+
+const WHAT_THIS_IS: &str = "The recovery system: the installed system does not run now";
 /// Each fits a line of the smallest console.
-const WHAT_A_RESET_IS: [&str; 3] = [
+const WHAT_A_RESET_IS: [&str; 2] = [
     "A reset writes both systems and the boot files again from recovery.",
-    "All data on the persistent partition is lost.",
     "User-data, registration and extra partitions are kept.",
 ];
 const UNCHANGED: &str = Outcome::DISK_UNTOUCHED;
 
-fn trouble(end: &Finished) -> String {
-    let text = |part: &Option<String>| part.clone().unwrap_or_default();
-    format!("Reset: {} {}", text(&end.code), text(&end.reason))
+fn row(text: &str) -> tui::Choice {
+    tui::Choice {
+        cells: vec![text.to_owned()],
+        detail: String::new(),
+        enabled: true,
+    }
+}
+
+fn hints(pairs: &[(&'static str, &'static str)]) -> Vec<Hint> {
+    pairs.iter().map(|(key, does)| Hint { key, does }).collect()
 }
 
 #[cfg(test)]
@@ -202,70 +209,61 @@ mod tests {
     }
 
     #[test]
+    fn cursor_keys_and_enter_choose_as_well() {
+        let mut menu = Menu::new(None);
+        assert_eq!(menu.key(Key::Down), None);
+        assert_eq!(menu.key(Key::Enter), None, "a reset needs its word");
+        assert_eq!(type_in(&mut menu, "RESET\r"), Some(Choice::Reset));
+        let mut menu = Menu::new(None);
+        for _ in 0..9 {
+            menu.key(Key::Down);
+        }
+        assert_eq!(menu.key(Key::Enter), Some(Choice::PowerOff));
+    }
+
+    #[test]
     fn while_the_word_is_typed_no_digit_is_a_choice() {
         let mut menu = Menu::new(None);
         assert_eq!(type_in(&mut menu, "213"), None);
-        assert!(menu.lines().last().unwrap().ends_with("13_"));
+        let screen = menu.screen(Duration::ZERO);
+        assert_eq!(screen.entry.unwrap().typed, "13");
         assert_eq!(menu.key(Key::Enter), None);
-        assert!(menu.lines().last().unwrap().contains("nothing was done"));
-    }
-
-    #[test]
-    fn the_screen_says_what_this_is_that_nothing_changed_and_what_can_be_done() {
-        let screen = Menu::new(None).screen(Duration::from_secs(541));
-        let Some(Outcome::Refused { code, action, .. }) = &screen.outcome else {
-            panic!("{screen:?}")
-        };
-        assert_eq!(code, "LF-R01");
-        for part in ["Press 1 ", " 2 to ", " 3 to ", "restarts in 10 min"] {
-            assert!(action.contains(part), "{action}");
-        }
-    }
-
-    #[test]
-    fn a_console_of_lines_gets_a_new_line_for_a_key_and_none_for_the_clock() {
-        let mut menu = Menu::new(None);
-        let first = menu.lines();
-        assert!(!first.concat().contains("min"));
-        menu.key(Key::Char('2'));
-        assert_eq!(menu.lines().len(), 4, "what a reset is is said once");
         assert!(
-            menu.lines()
-                .iter()
-                .rev()
-                .skip(1)
-                .all(|line| line.len() <= 76)
+            menu.screen(Duration::ZERO)
+                .remark
+                .contains("nothing was done")
         );
-        menu.key(Key::Char('R'));
-        assert_eq!(menu.lines().len(), 1);
-        assert!(menu.lines()[0].ends_with(": R_"));
+    }
+
+    #[test]
+    fn the_screen_says_what_this_is_that_nothing_changed_and_when_it_ends() {
+        let screen = Menu::new(None).screen(Duration::from_secs(541));
+        assert_eq!(screen.title, "Recovery");
+        assert!(screen.headline.contains("LF-R01"), "{}", screen.headline);
+        assert_eq!(screen.text, [UNCHANGED]);
+        assert!(screen.clock.contains("restarts in 10 min"));
+        assert_eq!(screen.choices.len(), 3);
     }
 
     #[test]
     fn a_reset_that_failed_is_never_said_to_leave_a_disk_that_does_not_boot_or_did_not_change() {
         let trouble = Trouble::new(Code::ResetFailed, "the machine still starts");
         let end = Finished::trouble(report::Outcome::Failed, &trouble, Duration::ZERO);
-        let menu = Menu::new(Some(end));
-        let screen = menu.screen(Duration::from_mins(10));
-        assert_eq!(screen.outcome, None);
-        assert!(
-            screen
-                .current
-                .starts_with("Reset: LF-R05 the machine still starts")
-        );
-        assert!(screen.current.contains("Press 1 "), "{}", screen.current);
-        assert!(!menu.headlines().contains(&UNCHANGED.to_owned()));
+        let screen = Menu::new(Some(end)).screen(Duration::from_mins(10));
+        assert_eq!(screen.headline, "The reset failed  LF-R05");
+        let text = screen.text.join(" ");
+        assert!(text.starts_with("the machine still starts"), "{text}");
+        for wrong in [UNCHANGED, Outcome::DISK_BROKEN] {
+            assert!(!text.contains(wrong), "{text}");
+        }
     }
 
     #[test]
     fn a_reset_that_was_refused_says_its_code_and_that_nothing_changed() {
         let trouble = Trouble::new(Code::RecoveryPayload, "chunk 3");
         let end = Finished::trouble(report::Outcome::Refused, &trouble, Duration::ZERO);
-        let menu = Menu::new(Some(end));
-        assert!(menu.headlines().contains(&UNCHANGED.to_owned()));
-        assert!(matches!(
-            menu.screen(Duration::ZERO).outcome,
-            Some(Outcome::Refused { code, .. }) if code == "LF-R04"
-        ));
+        let screen = Menu::new(Some(end)).screen(Duration::ZERO);
+        assert_eq!(screen.headline, "The reset was refused  LF-R04");
+        assert!(screen.text.contains(&UNCHANGED.to_owned()));
     }
 }
