@@ -18,7 +18,6 @@ fn plan(lab: &Lab, format: &str) -> Output {
     let text = |name: &str| lab.at(name).display().to_string();
     let options = [
         ("--format", format.to_owned()),
-        ("--wipe", "foreign".to_owned()),
         ("--disk", text("disk.img")),
         ("--wipe", "foreign".to_owned()),
         ("--payload", text("payload")),
