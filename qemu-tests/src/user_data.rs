@@ -58,6 +58,8 @@ pub struct UserData {
     pub password: String,
     /// Further steps of `stages.initramfs`, as text that begins in the first column.
     pub more_steps: String,
+    /// Further stages, as lines of YAML that begin with two blanks.
+    pub more_stages: &'static str,
 }
 
 impl UserData {
@@ -76,6 +78,7 @@ impl UserData {
             ssh_key: None,
             password: password.to_owned(),
             more_steps: String::new(),
+            more_stages: "",
         }
     }
 }
@@ -152,7 +155,8 @@ impl fmt::Display for UserData {
         let (path, content) = STAGE_COMMAND_FILE;
         writeln!(f, "      commands:\n        - echo {content} > {path}")?;
         let mut lines = self.more_steps.lines();
-        lines.try_for_each(|line| writeln!(f, "    {line}"))
+        lines.try_for_each(|line| writeln!(f, "    {line}"))?;
+        f.write_str(self.more_stages)
     }
 }
 

@@ -14,6 +14,7 @@ mod loops;
 mod machines;
 mod refusals;
 mod stages;
+mod timeline;
 
 use std::fs;
 
