@@ -312,7 +312,7 @@ fn the_keys_of_cloud_init_become_steps_where_kairos_runs_them() {
     let keys = &boot[0].users[0].ssh_authorized_keys;
     assert_eq!(keys, &["ssh-rsa BBBB own", "ssh-ed25519 AAAA shared"]);
     assert_eq!(boot[1].layout.as_ref().unwrap().expand, Some(0));
-    assert_eq!(boot[1].not_carried_out, ["layout"]);
+    assert!(boot[1].not_carried_out.is_empty());
     let network = stages.steps("network");
     assert_eq!(network[0].authorized_keys["a"], ["github:somebody"]);
     assert_eq!(network[1].name.as_deref(), Some("net"));

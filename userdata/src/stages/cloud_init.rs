@@ -8,7 +8,7 @@ use super::{Stages, Step, User, host_name};
 use crate::finding::{Findings, Rule, Tolerance};
 use crate::key_path::KeyPath;
 use crate::place::check_path;
-use crate::schema::{Field, Shape, check, field, not_carried_out};
+use crate::schema::{Field, Shape, check, field};
 use crate::tree::{Node, Value};
 
 /// The keys; `users` is read beside them, since the list of users has more uses.
@@ -29,7 +29,7 @@ pub(crate) const CLOUD_INIT: &[Field] = &[
         "Commands: texts for a shell, or lists of words for none.",
     ),
     field("hostname", Shape::Text, "Name of the host."),
-    not_carried_out(
+    field(
         "growpart",
         Shape::Object(&GROWPART),
         "Disks whose last partition grows.",
@@ -83,7 +83,6 @@ pub(crate) fn read(document: &Node, users: &[User], findings: &mut Findings) -> 
             "boot",
             Step {
                 layout: Some(layout),
-                not_carried_out: vec!["layout".to_owned()],
                 ..named("growpart", document)
             },
         );
