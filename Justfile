@@ -38,13 +38,13 @@ check:
 unit:
     cargo nextest run --locked --workspace
 
-# tests in virtual machines
+# tests in virtual machines: those that `test` has time for
 vm: payload
     cargo nextest run --locked --workspace --profile vm
 
-# further kinds of machines, beyond those of `vm`
-machines: payload
-    cargo nextest run --locked --workspace --profile machines
+# every test in virtual machines; about 50 minutes on two cores
+vm-all: payload
+    cargo nextest run --locked --workspace --profile vm-all
 
 # licences, bans, sources and advisories of every crate we stand on (needs the advisory database)
 deny:

@@ -14,20 +14,23 @@ use serde::Serialize;
 use userdata::Mode;
 use uuid::Uuid;
 
-use crate::bootloader::{DISK, EnvError, NONCE, SYSTEM, for_menu, render_env};
 use crate::code::{Code, OrTrouble, Trouble};
 use crate::config::Config;
 use crate::hooks::Hooks;
 use crate::machine::Disk;
-use crate::nvram::{self, Known, PartitionPath};
+use crate::nvram::Known;
 use crate::payload::Payload;
 
 pub(crate) mod env;
+mod esp;
+mod files;
 pub mod keep;
 pub mod reset;
 mod step;
 
-use env::Variables;
+pub use esp::{ESP_BOOT, ESP_WAITING};
+use esp::{ESP_SHIM, ESP_STUBS, boot_entry, esp_copies, fill_esp};
+use files::{config_files, recovery_files, render};
 pub use keep::Kept;
 pub use step::{Content, Origin, Place, Step, Within};
 
@@ -43,12 +46,6 @@ const REGISTRATION: &str = "registration";
 /// Where the installer leaves its log and report on the persistent partition: the source of the bind mount of
 /// `/var/log`, so they stand at `/var/log/landfall/` of the installed system.
 pub const LOG_FOLDER: &str = ".state/var-log.bind/landfall";
-
-/// Temporary name of the boot file on the EFI system partition; firmware does not look for it.
-pub const ESP_WAITING: &str = "/EFI/BOOT/BOOTX64.NEW";
-
-/// The name firmware looks for (UEFI 2.10, section 3.5.1.1: removable media boot behaviour).
-pub const ESP_BOOT: &str = "/EFI/BOOT/BOOTX64.EFI";
 
 /// Steps in order, and what they are for.
 #[derive(Debug, Clone, Serialize)]
@@ -303,197 +300,6 @@ fn make_filesystem(partition: &Partition, uuid: Uuid) -> Step {
         uuid,
     }
 }
-
-/// The medium's own content on the recovery partition, except for the user-data with its token.
-fn recovery_files(inputs: &Inputs<'_>) -> Vec<Step> {
-    let place = |path: String| Place::new("recovery", path);
-    let mut steps = vec![
-        Step::CopyFile {
-            from: "boot/vmlinuz".into(),
-            to: place("boot/kernel".into()),
-        },
-        Step::CopyFile {
-            from: "boot/initrd".into(),
-            to: place("boot/initrd".into()),
-        },
-        Step::CopyFile {
-            from: image::manifest::MANIFEST_NAME.into(),
-            to: place(format!(
-                "landfall/payload/{}",
-                image::manifest::MANIFEST_NAME
-            )),
-        },
-    ];
-    for file in &inputs.payload.manifest.files {
-        steps.push(Step::CopyFile {
-            from: file.path.clone(),
-            to: place(format!("landfall/payload/{}", file.path)),
-        });
-    }
-    let media_id = inputs.media_id;
-    let described = serde_json::json!({ "format": 1, "media_id": media_id, "version": env!("CARGO_PKG_VERSION") });
-    let mut write = |path: &str, text: String| {
-        steps.push(Step::WriteFile {
-            to: place(path.into()),
-            content: Content(text.into_bytes()),
-            mode: 0o644,
-        });
-    };
-    write("landfall/media.json", format!("{described}\n"));
-    write(
-        "landfall/media.cfg",
-        format!("set landfall_media={media_id}\n"),
-    );
-    steps
-}
-
-/// GRUB's configuration on the state partition and the operator's on OEM.
-fn config_files(inputs: &Inputs<'_>) -> Result<Vec<Step>> {
-    let config = inputs.config;
-    let title = keep::menu_title(inputs, inputs.kept);
-    let disk = inputs.disk;
-    let size = tui::plain::human_bytes(disk.size);
-    let about_disk = for_menu(format!("{size} {}", disk.serial).trim());
-    let system = for_menu(&inputs.payload.manifest.version);
-    let about = [
-        ("default_menu_entry", title),
-        (SYSTEM, &system),
-        (DISK, &about_disk),
-        (NONCE, config.nonce.as_deref().unwrap_or_default()),
-    ];
-    let mut steps = vec![
-        Step::CopyFile {
-            from: "boot/grub.cfg".into(),
-            to: Place::new("state", "grub2/grub.cfg"),
-        },
-        write(
-            "state",
-            "grub_oem_env",
-            render_env(about).or_trouble(Code::UserDataInvalid)?,
-            0o644,
-        ),
-    ];
-    if let Some(block) = grubenv(inputs)? {
-        steps.push(write("oem", "grubenv", block, 0o644));
-    }
-    steps.extend(oem_files(inputs));
-    Ok(steps)
-}
-
-fn write(partition: &'static str, path: &str, bytes: Vec<u8>, mode: u32) -> Step {
-    Step::WriteFile {
-        to: Place::new(partition, path),
-        content: Content(bytes),
-        mode,
-    }
-}
-
-/// GRUB's environment on OEM, if it is to be written.
-fn grubenv(inputs: &Inputs<'_>) -> Result<Option<Vec<u8>>> {
-    if let Some(kept) = inputs.kept
-        && let Ok(oem) = &kept.oem
-    {
-        return keep::grubenv(inputs, kept, oem);
-    }
-    // Palette's agent puts this back to the active slot once the host is registered.
-    let mut variables: Variables = vec![(SAVED_ENTRY.to_owned(), REGISTRATION.to_owned())];
-    variables.extend(inputs.config.grub_env.iter().cloned());
-    render(&variables)
-        .or_trouble(Code::UserDataInvalid)
-        .map(Some)
-}
-
-fn render(variables: &Variables) -> Result<Vec<u8>, EnvError> {
-    let pairs = variables.iter();
-    render_env(pairs.map(|(name, value)| (name.as_str(), value.as_str())))
-}
-
-/// The operator's files; a file that an earlier user-data asked for and this one does not goes.
-fn oem_files(inputs: &Inputs<'_>) -> Vec<Step> {
-    let found = inputs.kept.map(|kept| (kept.repair, &kept.oem));
-    if let Some((true, _)) = found {
-        return Vec::new();
-    }
-    let files = &inputs.config.oem_files;
-    let mut steps: Vec<Step> = files
-        .iter()
-        .map(|file| {
-            let text = file.text.reveal().as_bytes().to_vec();
-            write("oem", &file.name, text, file.mode)
-        })
-        .collect();
-    if let Some((_, Ok(oem))) = found
-        && oem.custom_mounts
-        && files.iter().all(|file| file.name != keep::CUSTOM_MOUNTS)
-    {
-        steps.push(Step::Remove {
-            place: Place::new("oem", keep::CUSTOM_MOUNTS),
-        });
-    }
-    steps
-}
-
-/// Everything on the EFI system partition, new; the boot file under its waiting name.
-fn fill_esp(payload: &Payload, esp_stub: &str, partition: u32) -> Step {
-    let mut copies = vec![(ESP_SHIM.to_owned(), ESP_WAITING.to_owned())];
-    copies.extend(esp_copies(payload).map(|(from, to, _)| (from.to_owned(), to.to_owned())));
-    Step::FillEsp {
-        partition,
-        folders: ["/EFI", "/EFI/BOOT", "/EFI/debian"]
-            .map(str::to_owned)
-            .to_vec(),
-        copies,
-        files: ESP_STUBS
-            .map(|(to, _)| (to.to_owned(), Content(esp_stub.as_bytes().to_vec())))
-            .to_vec(),
-    }
-}
-
-/// The firmware's entry for the EFI system partition. It comes before the boot file has its name: firmware goes on to the
-/// next entry when there is no file.
-fn boot_entry(inputs: &Inputs<'_>, esp: &Partition) -> Option<Step> {
-    let sector = u64::from(inputs.disk.sector).max(1);
-    let partition = PartitionPath {
-        number: esp.number,
-        start: esp.start.get() / sector,
-        blocks: esp.size.get() / sector,
-        guid: esp.guid,
-    };
-    let known = inputs.firmware?;
-    let change = nvram::change(&known.entries, &partition, &known.alive)?;
-    Some(Step::BootEntry { change })
-}
-
-/// The first program of the boot chain, which gets the name that firmware looks for.
-const ESP_SHIM: &str = "boot/shimx64.efi";
-
-/// The other programs: path in the payload, path on the EFI system partition, name while one waits to replace another.
-fn esp_copies(
-    payload: &Payload,
-) -> impl Iterator<Item = (&'static str, &'static str, &'static str)> + use<'_> {
-    let all = [
-        (
-            "boot/grubx64.efi",
-            "/EFI/BOOT/grubx64.efi",
-            "/EFI/BOOT/GRUBX64.NEW",
-        ),
-        (
-            "boot/mmx64.efi",
-            "/EFI/BOOT/mmx64.efi",
-            "/EFI/BOOT/MMX64.NEW",
-        ),
-    ];
-    // Not every distribution has a MokManager.
-    all.into_iter()
-        .filter(|(from, _, _)| payload.manifest.file(from).is_some())
-}
-
-/// The configurations of GRUB on the EFI system partition, and their waiting names. Debian's signed GRUB reads its own
-/// from EFI/debian; others from beside themselves.
-const ESP_STUBS: [(&str, &str); 2] = [
-    ("/EFI/BOOT/grub.cfg", "/EFI/BOOT/GRUB.NEW"),
-    ("/EFI/debian/grub.cfg", "/EFI/debian/GRUB.NEW"),
-];
 
 impl fmt::Display for Plan {
     /// The plan for people: what is destroyed, the partitions, the steps.

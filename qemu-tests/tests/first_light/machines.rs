@@ -1,4 +1,4 @@
-//! Machines of other kinds, each from its medium to the registration screen: `just machines`.
+//! Machines of other kinds, each from its medium to the registration screen: `just vm-all`.
 //!
 //! `main.rs` has BIOS with virtio, Secure Boot with AHCI, and `NVMe` with 4096-byte sectors from a USB stick.
 
