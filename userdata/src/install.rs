@@ -161,7 +161,8 @@ fn warn_of_the_end(node: &Node, findings: &mut Findings) {
     } else {
         (
             Rule::RebootLoop,
-            "a host that starts from the medium again would install again",
+            "if the medium comes first, the host starts from it again: with Landfall it then waits in a menu before it starts, \
+             with other installers it is installed again and again",
             "remove the medium after the installation, or let the firmware try the disk first",
         )
     };

@@ -375,7 +375,7 @@ const CASES: &[Case] = &[
         "U26",
         "#cloud-config\ninstall:\n  reboot: true\n",
         "3:3 install.reboot",
-        ("install again", "remove the medium"),
+        ("installed again and again", "remove the medium"),
         "#cloud-config\ninstall:\n  poweroff: true\n",
     ),
     error(
