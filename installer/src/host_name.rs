@@ -6,10 +6,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use userdata::{HostId, UserData};
-
-/// Longest label of a host name (RFC 1123, section 2.1, by RFC 1035).
-const LONGEST: usize = 63;
+use userdata::{HostId, UserData, is_host_name};
 
 /// Writes `/etc/hostname` and the line of `/etc/hosts` below `root`, if there is a name that can be one.
 pub fn set(root: &Path, user_data: Option<&UserData>, edge_host_id: Option<&str>) -> Result<()> {
@@ -36,20 +33,6 @@ fn decide(user_data: Option<&UserData>, edge_host_id: Option<&str>) -> Option<St
         .flatten()
         .map(str::to_ascii_lowercase)
         .find(|name| is_host_name(name))
-}
-
-fn is_host_name(name: &str) -> bool {
-    !name.is_empty()
-        && name.split('.').all(|label| {
-            let inside = label
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-            inside
-                && !label.is_empty()
-                && label.len() <= LONGEST
-                && !label.starts_with('-')
-                && !label.ends_with('-')
-        })
 }
 
 #[cfg(test)]

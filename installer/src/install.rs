@@ -66,9 +66,18 @@ pub struct Prepared {
 
 /// From texts and facts to a plan; writes nothing. The door is asked for documents and to look at disks.
 pub fn prepare<H: Host>(request: &Request, host: &mut H) -> Result<Prepared> {
-    let machine = documents::variables(Path::new("/sys"));
-    let documents = gather(request, host, &machine, &mut |_| ())?;
-    decide(request, combine(request, &documents, &machine)?, host)
+    let read = read_user_data(request, host, &mut |_| ())?;
+    decide(request, read, host)
+}
+
+/// The user-data of a request and where it came from.
+fn read_user_data<H: Host>(
+    request: &Request,
+    host: &mut H,
+    tell: &mut dyn FnMut(&Event),
+) -> Result<(UserData, Account)> {
+    let (documents, machine) = gather(request, host, tell)?;
+    combine(request, &documents, &machine)
 }
 
 /// Makes one of all documents; a repair, which takes nothing from them but the disk, needs none.
@@ -87,21 +96,22 @@ fn combine(
     Ok(documents::combine(documents, machine)?)
 }
 
-/// Reads the user-data from everywhere it comes.
+/// Reads the user-data from everywhere it comes, and what its variables stand for.
 fn gather<H: Host>(
     request: &Request,
     host: &mut H,
-    machine: &Variables,
     tell: &mut dyn FnMut(&Event),
-) -> Result<Vec<Document>> {
+) -> Result<(Vec<Document>, Variables)> {
+    let machine = documents::variables(Path::new("/sys"));
     let mut reach = OnHost {
         host,
         network: &request.user_data.network,
-        machine,
+        machine: &machine,
         tell,
         is_up: false,
     };
-    documents::gather(&request.user_data, machine, &mut reach)
+    let documents = documents::gather(&request.user_data, &machine, &mut reach)?;
+    Ok((documents, machine))
 }
 
 fn decide<H: Host>(
@@ -242,9 +252,7 @@ struct Ready {
 
 fn ready<H: Host>(request: &Request, host: &mut H, tell: &mut dyn FnMut(&Event)) -> Result<Ready> {
     check::tools_present(Path::new("/"))?;
-    let machine = documents::variables(Path::new("/sys"));
-    let documents = gather(request, host, &machine, tell)?;
-    let together = combine(request, &documents, &machine)?;
+    let together = read_user_data(request, host, tell)?;
     tell(&Event::UserData(together.1.clone()));
     let prepared = decide(request, together, host)?;
     let disk = check::hold(&prepared.plan.disk)?;
@@ -286,8 +294,7 @@ fn carry_out<H: Host>(
 
 /// The user-data of a request as far as it can be read, for questions that come before the install itself.
 pub(crate) fn user_data_of<H: Host>(request: &Request, host: &mut H) -> Result<UserData> {
-    let machine = documents::variables(Path::new("/sys"));
-    let documents = gather(request, host, &machine, &mut |_| ())?;
+    let (documents, machine) = gather(request, host, &mut |_| ())?;
     Ok(documents::combine_part(&documents, &machine)?.0)
 }
 

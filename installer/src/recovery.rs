@@ -217,11 +217,10 @@ pub(crate) fn restart(mode: RebootMode) -> Result<Infallible> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
     use std::io::Write;
-    use std::os::fd::AsRawFd;
 
     use super::*;
+    use keys::typed_at_a_terminal;
 
     #[test]
     fn without_a_key_the_machine_restarts_also_while_the_word_is_being_typed() {
@@ -239,10 +238,7 @@ mod tests {
 
     #[test]
     fn what_is_typed_at_a_terminal_becomes_a_choice() {
-        let pty = nix::pty::openpty(None, None).unwrap();
-        let path = format!("/proc/self/fd/{}", pty.slave.as_raw_fd());
-        let mut keyboard = File::from(pty.master);
-        let mut keys = Keys::open([Path::new(&path)]);
+        let (mut keyboard, mut keys) = typed_at_a_terminal();
         keyboard.write_all(b"2RESET\r").unwrap();
         let patience = Duration::from_mins(1);
         let choice = decide(&mut Menu::new(None), &mut keys, patience, &mut |_, _| ());

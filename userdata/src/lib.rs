@@ -40,6 +40,7 @@ pub use landfall::{DiskSelector, Landfall, Mode, SizeRange, Transport, Wipe};
 pub use merge::{Decision, Merged, merge};
 pub use oem::custom_mounts_document;
 pub use pattern::Expression;
+pub use place::is_host_name;
 pub use reference::{json_schema, reference_markdown};
 pub use render::render;
 pub use secret::{MASK, Secret};

@@ -106,7 +106,7 @@ pub(crate) fn is_passwd_field(text: &str) -> bool {
 }
 
 /// Whether a text is a host name: labels of letters, digits and dashes, at most 63 each and 253 together (RFC 1123).
-pub(crate) fn is_host_name(name: &str) -> bool {
+pub fn is_host_name(name: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
             && !label.starts_with('-')

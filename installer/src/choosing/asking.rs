@@ -118,20 +118,15 @@ fn asking(question: &Question) -> Event {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
     use std::io::Write;
-    use std::os::fd::AsRawFd;
-    use std::path::Path;
 
     use super::*;
     use crate::choosing::tests::question as example;
+    use crate::recovery::keys::typed_at_a_terminal;
 
     #[test]
     fn what_is_typed_at_a_terminal_becomes_a_document() {
-        let pty = nix::pty::openpty(None, None).unwrap();
-        let path = format!("/proc/self/fd/{}", pty.slave.as_raw_fd());
-        let mut keyboard = File::from(pty.master);
-        let mut keys = Keys::open([Path::new(&path)]);
+        let (mut keyboard, mut keys) = typed_at_a_terminal();
         // Down to the last disk, on, up to "restart", on, the word.
         keyboard
             .write_all(b"\x1b[B\x1b[B\x1b[B\r\x1b[A\rERASE\r")

@@ -172,12 +172,10 @@ const WHY: [&str; 2] = [
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
     use std::io::Write as _;
-    use std::os::fd::AsRawFd as _;
-    use std::path::Path;
 
     use super::*;
+    use crate::recovery::keys::typed_at_a_terminal;
 
     fn hold(entry: Option<Number>) -> Hold {
         let disk = crate::machine::Disk {
@@ -254,10 +252,7 @@ mod tests {
 
     #[test]
     fn what_is_typed_at_a_terminal_becomes_a_choice() {
-        let pty = nix::pty::openpty(None, None).unwrap();
-        let path = format!("/proc/self/fd/{}", pty.slave.as_raw_fd());
-        let mut keyboard = File::from(pty.master);
-        let mut keys = Keys::open([Path::new(&path)]);
+        let (mut keyboard, mut keys) = typed_at_a_terminal();
         keyboard.write_all(b"rY").unwrap();
         let choice = hold(None).follow(&mut keys, NEVER, &mut || false, &mut |_, _| ());
         assert_eq!(choice, Choice::Install);

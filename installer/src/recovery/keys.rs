@@ -202,6 +202,17 @@ impl Keys {
     }
 }
 
+/// A terminal for tests: what is written to the file is typed at it.
+#[cfg(test)]
+pub(crate) fn typed_at_a_terminal() -> (File, Keys) {
+    use std::os::fd::AsRawFd;
+
+    let pty = nix::pty::openpty(None, None).unwrap();
+    let path = format!("/proc/self/fd/{}", pty.slave.as_raw_fd());
+    let keys = Keys::open([Path::new(&path)]);
+    (File::from(pty.master), keys)
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write;
@@ -255,10 +266,7 @@ mod tests {
 
     #[test]
     fn escape_alone_is_a_key_and_a_sequence_in_two_pieces_is_not() {
-        let pty = openpty(None, None).unwrap();
-        let path = format!("/proc/self/fd/{}", pty.slave.as_raw_fd());
-        let mut keyboard = File::from(pty.master);
-        let mut keys = Keys::open([Path::new(&path)]);
+        let (mut keyboard, mut keys) = typed_at_a_terminal();
         keyboard.write_all(b"\x1b").unwrap();
         assert_eq!(keys.wait(Duration::from_secs(10)), [Key::Escape]);
         keyboard.write_all(b"\x1b[").unwrap();
