@@ -38,10 +38,17 @@ pub(crate) static LANDFALL: Schema = strict(&[&[
          anew and loses all data; `keep-data` keeps the persistent and extra partitions and gives the host this \
          user-data; `repair` keeps the OEM partition too, and the user-data that is on it.",
     ),
+    field(
+        "table",
+        Shape::Choice(TABLES),
+        "The partition table: `gpt`, which holds when nothing is said, starts under BIOS and UEFI; `mbr` is for a BIOS that \
+         starts no GPT disk. An MBR ends at 2 TiB, starts under BIOS alone, and has no extra partitions.",
+    ),
 ]]);
 
 const WIPES: &[&str] = &["never", "ours", "foreign"];
 const MODES: &[&str] = &["fresh", "keep-data", "repair"];
+const TABLES: &[&str] = &["gpt", "mbr"];
 
 /// What only Landfall reads.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -54,6 +61,19 @@ pub struct Landfall {
     pub nonce: Option<String>,
     /// `mode`.
     pub mode: Mode,
+    /// `table`.
+    pub table: Table,
+}
+
+/// The kind of partition table.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Table {
+    /// GPT, for BIOS and UEFI.
+    #[default]
+    Gpt,
+    /// A plain MBR, for a BIOS that starts no GPT disk.
+    Mbr,
 }
 
 /// What becomes of an earlier installation; each keeps what those before it keep.
@@ -90,6 +110,7 @@ pub(crate) fn read(node: &Node, findings: &mut Findings) -> Landfall {
         disk: disk::read(node, &path.key("disk"), findings),
         nonce: read_nonce(node, &path, findings),
         mode: read_mode(node, &path, findings),
+        table: read_table(node, &path, findings),
     }
 }
 
@@ -133,6 +154,13 @@ fn read_mode(node: &Node, path: &KeyPath<'_>, findings: &mut Findings) -> Mode {
     }
 }
 
+fn read_table(node: &Node, path: &KeyPath<'_>, findings: &mut Findings) -> Table {
+    match choice(node, "table", TABLES, path, findings) {
+        Some(("mbr", _)) => Table::Mbr,
+        _ => Table::Gpt,
+    }
+}
+
 /// Longest nonce, in bytes: it stands in configurations of GRUB.
 const LONGEST_NONCE: usize = 64;
 
@@ -166,6 +194,35 @@ pub(crate) fn refuse_two_disks(document: &Node, findings: &mut Findings) {
             "landfall.disk",
             "`install.device` names a disk as well",
             "keep one of the two, or write `device: auto`",
+        );
+    }
+}
+
+/// The four partitions of an MBR are all taken (rule U43).
+pub(crate) fn refuse_more_on_mbr(document: &Node, findings: &mut Findings) {
+    let table = document.at(&["landfall", "table"]).and_then(Node::as_text);
+    if table != Some("mbr") {
+        return;
+    }
+    let install = document.at(&["install"]);
+    let extra = install.and_then(|node| node.entry("extra-partitions"));
+    if let Some(entry) = extra.filter(|entry| !entry.node.items().is_empty()) {
+        findings.error(
+            Rule::NotOnMbr,
+            entry.position,
+            "install.extra-partitions",
+            "`landfall.table: mbr` leaves no room for a fifth partition",
+            "remove the extra partitions, or write `table: gpt`",
+        );
+    }
+    let partitions = install.and_then(|node| node.at(&["partitions"]));
+    if let Some(entry) = partitions.and_then(|node| node.entry("efi")) {
+        findings.error(
+            Rule::NotOnMbr,
+            entry.position,
+            "install.partitions.efi",
+            "with `landfall.table: mbr` there is no EFI system partition",
+            "remove the key, or write `table: gpt`",
         );
     }
 }

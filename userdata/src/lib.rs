@@ -36,7 +36,7 @@ mod write;
 pub use checks::{check_complete, check_eks};
 pub use finding::{Finding, Position, Rule, Severity, has_errors};
 pub use install::{Afterwards, Device, ExtraPartition, Install, PartitionSizes};
-pub use landfall::{DiskSelector, Landfall, Mode, SizeRange, Transport, Wipe};
+pub use landfall::{DiskSelector, Landfall, Mode, SizeRange, Table, Transport, Wipe};
 pub use merge::{Decision, Merged, merge};
 pub use oem::custom_mounts_document;
 pub use pattern::Expression;
@@ -255,6 +255,7 @@ fn read(
         .at(&["landfall"])
         .map(|node| landfall::read(node, findings));
     landfall::refuse_two_disks(&document, findings);
+    landfall::refuse_more_on_mbr(&document, findings);
     let (stages, users) = read_stages(&document, findings);
     let config_url = document
         .at(&["config_url"])

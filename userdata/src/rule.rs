@@ -107,6 +107,8 @@ rules! {
     Variable = "U41",
     /// A stage that runs inside the new system changes what does not stay.
     Fleeting = "U42",
+    /// A partition is asked for that an MBR has no room for.
+    NotOnMbr = "U43",
 }
 
 impl fmt::Display for Rule {

@@ -1,6 +1,6 @@
 //! `landfall`: the keys that only Landfall reads.
 
-use userdata::{DiskSelector, Landfall, Mode, SizeRange, Transport, Wipe, merge, parse};
+use userdata::{DiskSelector, Landfall, Mode, SizeRange, Table, Transport, Wipe, merge, parse};
 
 fn landfall(keys: &str) -> Landfall {
     let parsed = parse("u", format!("#cloud-config\n{keys}").as_bytes());
@@ -13,12 +13,13 @@ fn landfall(keys: &str) -> Landfall {
 
 #[test]
 fn every_key_is_typed() {
-    let keys = "landfall:\n  wipe: foreign\n  mode: repair\n  nonce: 2026-11\n  disk:\n    serial: 0123\n    \
+    let keys = "landfall:\n  wipe: foreign\n  mode: repair\n  table: mbr\n  nonce: 2026-11\n  disk:\n    serial: 0123\n    \
                 wwn: 0x5002538e40a1b2c3\n    model: Samsung*\n    transport: nvme\n    size: {min: 400GB, max: 2TiB}\n";
     let expected = Landfall {
         wipe: Wipe::Foreign,
         nonce: Some("2026-11".to_owned()),
         mode: Mode::Repair,
+        table: Table::Mbr,
         disk: Some(DiskSelector {
             serial: Some("0123".to_owned()),
             wwn: Some("0x5002538e40a1b2c3".to_owned()),
@@ -51,6 +52,24 @@ fn data_are_kept_only_where_the_document_says_so() {
     ] {
         assert_eq!(landfall(keys).mode, mode, "{keys}");
     }
+}
+
+#[test]
+fn an_mbr_has_neither_an_efi_system_partition_nor_a_fifth_one() {
+    for (install, path) in [
+        ("partitions: {efi: {size: 64}}", "install.partitions.efi"),
+        (
+            "extra-partitions: [{name: a, size: 9}]",
+            "install.extra-partitions",
+        ),
+    ] {
+        let text = format!("#cloud-config\ninstall: {{{install}}}\nlandfall: {{table: mbr}}\n");
+        let found = parse("u", text.as_bytes()).findings;
+        let found: Vec<_> = found.iter().map(|f| (f.rule.id(), &*f.path)).collect();
+        assert!(found.contains(&("U43", path)), "{found:?}");
+    }
+    let mbr = landfall("landfall: {table: mbr}\ninstall: {partitions: {oem: {size: 64}}}\n");
+    assert_eq!(mbr.table, Table::Mbr);
 }
 
 #[test]

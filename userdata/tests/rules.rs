@@ -510,6 +510,13 @@ const CASES: &[Case] = &[
         ("does not stay", "provider image"),
         "#cloud-config\nstages:\n  after-install:\n    - commands: [sync]\n",
     ),
+    error(
+        "U43",
+        "#cloud-config\nlandfall: {table: mbr}\ninstall:\n  extra-partitions:\n    - {name: data, size: 100, fs: ext4}\n",
+        "4:3 install.extra-partitions",
+        ("fifth partition", "`table: gpt`"),
+        "#cloud-config\nlandfall: {table: gpt}\ninstall:\n  extra-partitions:\n    - {name: data, size: 100, fs: ext4}\n",
+    ),
 ];
 
 fn findings(document: &str, by: By) -> Vec<Finding> {
