@@ -8,10 +8,11 @@
 //! No Reed-Solomon redundancy is added: the installer reads back what it wrote, and the space belongs to nobody else.
 
 use crate::{
-    layout::{Layout, Partition, Table},
+    layout::{Layout, Table},
     role::Role,
     table::BootCode,
     units::{Bytes, SectorSize},
+    wipe::ByteRange,
 };
 
 /// GRUB counts in sectors of 512 bytes, whatever the disk has.
@@ -67,86 +68,54 @@ pub enum BiosError {
         /// What fits, in bytes.
         most: Bytes,
     },
-    /// The partition, or the disk, is not the place for it.
-    #[error("GRUB for BIOS cannot be embedded here: {0}")]
-    WrongPlace(&'static str),
+    /// The layout has no place for it.
+    #[error("the layout has neither a BIOS boot partition nor a gap for GRUB")]
+    NoPlace,
 }
 
-/// Prepares GRUB for the BIOS boot partition of a GPT disk.
+/// Where GRUB's core image lies: in the BIOS boot partition of a GPT, in the gap between an MBR and the first partition.
+/// `None` if the layout has no such place.
+pub fn bios_area(layout: &Layout) -> Option<ByteRange> {
+    match layout.table() {
+        Table::Gpt => layout.partition(Role::BiosBoot).map(|part| ByteRange {
+            start: part.start,
+            size: part.size,
+        }),
+        Table::Mbr => {
+            let start = layout.geometry().sector.bytes();
+            let first = layout.partitions().first()?.start;
+            let size = first.checked_sub(start)?;
+            Some(ByteRange { start, size })
+        }
+    }
+}
+
+/// Prepares GRUB for a disk of this layout.
 ///
-/// `boot_img` is GRUB's `boot.img`, `core_img` what `grub-mkimage -O i386-pc` made: at most 480 KiB and the partition.
+/// `boot_img` is GRUB's `boot.img`, `core_img` what `grub-mkimage -O i386-pc` made: at most 480 KiB and [`bios_area`].
 ///
 /// # Errors
 /// A [`BiosError`]; [`BiosError::SectorSize`] on a disk with 4096-byte sectors, which boots by UEFI alone.
 pub fn embed_bios(
     boot_img: &[u8; 512],
     core_img: &[u8],
-    bios_partition: &Partition,
-    sector: SectorSize,
-) -> Result<BiosBoot, BiosError> {
-    if bios_partition.role != Role::BiosBoot {
-        return Err(BiosError::WrongPlace(
-            "the partition is not the BIOS boot partition",
-        ));
-    }
-    embed(
-        boot_img,
-        core_img,
-        sector,
-        bios_partition.start,
-        bios_partition.size,
-    )
-}
-
-/// Prepares GRUB for the gap between the table and the first partition of an MBR disk.
-///
-/// # Errors
-/// As [`embed_bios`]; [`BiosError::WrongPlace`] for a GPT layout, whose table is in the gap.
-pub fn embed_bios_in_gap(
-    boot_img: &[u8; 512],
-    core_img: &[u8],
     layout: &Layout,
 ) -> Result<BiosBoot, BiosError> {
-    if layout.table() != Table::Mbr {
-        return Err(BiosError::WrongPlace(
-            "the gap of a GPT disk holds its table",
-        ));
-    }
     let sector = layout.geometry().sector;
-    let start = sector.bytes();
-    let first = layout
-        .partitions()
-        .first()
-        .map_or(Bytes::ZERO, |part| part.start);
-    embed(
-        boot_img,
-        core_img,
-        sector,
-        start,
-        first.checked_sub(start).unwrap_or_default(),
-    )
-}
-
-fn embed(
-    boot_img: &[u8; 512],
-    core_img: &[u8],
-    sector: SectorSize,
-    at: Bytes,
-    room: Bytes,
-) -> Result<BiosBoot, BiosError> {
     if sector != SectorSize::B512 {
         return Err(BiosError::SectorSize);
     }
+    let area = bios_area(layout).ok_or(BiosError::NoPlace)?;
     let size = u64::try_from(core_img.len()).map_or(Bytes::new(u64::MAX), Bytes::new);
-    let most = CORE_MOST.min(room);
+    let most = CORE_MOST.min(area.size);
     if size > most {
         return Err(BiosError::CoreTooLarge { size, most });
     }
-    let start = sector.sectors_in(at);
+    let start = sector.sectors_in(area.start);
     Ok(BiosBoot {
         boot_code: patch_boot(boot_img, start)?,
         core: patch_core(core_img, start)?,
-        core_at: at,
+        core_at: area.start,
     })
 }
 

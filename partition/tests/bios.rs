@@ -11,7 +11,7 @@ use std::{fs, path::Path};
 use independent::{counting, disk_of, layout, open, run, sparse, wanted};
 use partition::{
     BiosBoot, BiosError, Bytes, Layout, Role, SectorSize, Table, Wanted, embed_bios,
-    embed_bios_in_gap, protective_mbr, write_gpt, write_mbr,
+    protective_mbr, write_gpt, write_mbr,
 };
 use tempfile::TempDir;
 
@@ -56,11 +56,7 @@ fn mbr_layout() -> Layout {
 }
 
 fn embed(core: &[u8], sector: SectorSize) -> Result<BiosBoot, BiosError> {
-    let layout = layout(SIZE, sector);
-    let bios = layout
-        .partition(Role::BiosBoot)
-        .ok_or(BiosError::WrongPlace("there is none"))?;
-    embed_bios(&boot_img(), core, bios, sector)
+    embed_bios(&boot_img(), core, &layout(SIZE, sector))
 }
 
 /// The least that looks like a core image of so many bytes.
@@ -115,7 +111,6 @@ fn a_core_image_of_480_kib_fits_and_one_byte_more_does_not() {
 #[test]
 fn what_is_not_grub_is_refused() {
     let layout = layout(SIZE, SectorSize::B512);
-    let bios = layout.partition(Role::BiosBoot).expect("there is one");
     let no_signature = {
         let mut image = boot_img();
         image[511] = 0;
@@ -127,7 +122,7 @@ fn what_is_not_grub_is_refused() {
         image
     };
     for (image, core) in [(no_signature, fake_core(1024)), (no_check, fake_core(1024))] {
-        let refused = embed_bios(&image, &core, bios, SectorSize::B512);
+        let refused = embed_bios(&image, &core, &layout);
         assert!(
             matches!(refused, Err(BiosError::NotBootImage(_))),
             "{refused:?}"
@@ -148,19 +143,11 @@ fn the_place_must_be_one_that_a_bios_boots_from() {
         embed(&fake_core(1024), SectorSize::B4096),
         Err(BiosError::SectorSize)
     );
-    let (gpt, mbr) = (layout(SIZE, SectorSize::B512), mbr_layout());
-    let esp = gpt.partition(Role::Esp).expect("there is one");
-    let refused = embed_bios(&boot_img(), &fake_core(1024), esp, SectorSize::B512);
-    assert!(
-        matches!(refused, Err(BiosError::WrongPlace(_))),
-        "{refused:?}"
-    );
-    let refused = embed_bios_in_gap(&boot_img(), &fake_core(1024), &gpt);
-    assert!(
-        matches!(refused, Err(BiosError::WrongPlace(_))),
-        "{refused:?}"
-    );
-    let gap = embed_bios_in_gap(&boot_img(), &fake_core(1024), &mbr).expect("there is a gap");
+    let gpt = layout(SIZE, SectorSize::B512);
+    let bios = gpt.partition(Role::BiosBoot).expect("there is one");
+    let in_partition = embed_bios(&boot_img(), &fake_core(1024), &gpt).expect("it fits");
+    assert_eq!(in_partition.core_at, bios.start);
+    let gap = embed_bios(&boot_img(), &fake_core(1024), &mbr_layout()).expect("there is a gap");
     assert_eq!(gap.core_at, Bytes::new(512));
     assert_eq!(gap.boot_code[0x5c..0x64], [1, 0, 0, 0, 0, 0, 0, 0]);
 }
@@ -300,7 +287,7 @@ fn root_an_mbr_disk_is_byte_for_byte_what_grub_bios_setup_makes() {
     let folder = TempDir::new().expect("a folder");
     let core = core_img(folder.path(), "(,msdos3)/grub2");
     let layout = mbr_layout();
-    let boot = embed_bios_in_gap(&boot_img(), &core, &layout).expect("it fits");
+    let boot = embed_bios(&boot_img(), &core, &layout).expect("it fits");
     let sector_0 = partition::mbr_sector(&layout, &boot.boot_code).expect("an MBR layout");
     assert_same(
         &set_up_by_us(&layout, &sector_0, &boot),
