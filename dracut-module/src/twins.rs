@@ -37,7 +37,8 @@ pub fn twins(paths: &Paths, state: &Partition, partuuid: Option<&str>) -> Vec<Tw
             let copy = copies.iter().any(|copy| copy.node == other.node);
             // Only what may be ours is read.
             let ours = || {
-                other.name.as_deref() == Some(STATE)
+                // On an MBR, partitions have no names.
+                matches!(other.name.as_deref(), None | Some(STATE))
                     && ext_label(&other.node).as_deref() == Some(STATE_LABEL)
             };
             (copy || ours()).then(|| twin(other, copy))

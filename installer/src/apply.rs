@@ -169,9 +169,8 @@ impl<H: Host> Run<'_, H> {
                 let path = self.place(to)?;
                 write_synced(&path, &content.0, *mode).or_trouble(Code::WriteFailed)
             }
-            Step::EmbedBios { partition, core } => {
-                let offset = self.partition(*partition)?.start.get();
-                table::write_at(self.tools.disk, offset, &core.0).or_trouble(Code::WriteFailed)
+            Step::EmbedBios { at, core } => {
+                table::write_at(self.tools.disk, at.get(), &core.0).or_trouble(Code::WriteFailed)
             }
             Step::FillEsp {
                 partition,
@@ -186,8 +185,8 @@ impl<H: Host> Run<'_, H> {
                 let device = self.device(*partition)?;
                 self.name_esp_files(&device, names)
             }
-            Step::WriteBootSector { boot_code } => {
-                table::write_boot_sector(self.tools.disk, &self.plan.layout, &boot_code.0, true)
+            Step::WriteBootSector { boot_code, active } => {
+                table::write_boot_sector(self.tools.disk, &self.plan.layout, &boot_code.0, *active)
                     .or_trouble(Code::WriteFailed)
             }
             Step::RunStage {
@@ -218,24 +217,27 @@ impl<H: Host> Run<'_, H> {
             Step::MakeBootable {
                 partition,
                 boot_code,
-            } => {
-                let device = self.device(*partition)?;
-                self.name_boot_file(&device)?;
-                // The last write of an install is one sector.
-                let written = table::write_boot_sector(
-                    self.tools.disk,
-                    &self.plan.layout,
-                    &boot_code.0,
-                    true,
-                )
-                .or_trouble(Code::WriteFailed);
-                if written.is_err() {
-                    // "Failed" means that the disk does not boot: not by UEFI either.
-                    drop(self.unname_boot_file(&device));
-                }
-                written
-            }
+                active,
+            } => self.make_bootable(*partition, &boot_code.0, *active),
         }
+    }
+
+    /// The last write of an install is one sector.
+    fn make_bootable(&mut self, esp: Option<u32>, boot_code: &[u8], active: bool) -> Result<()> {
+        let device = esp.map(|number| self.device(number)).transpose()?;
+        if let Some(device) = &device {
+            self.name_boot_file(device)?;
+        }
+        let layout = &self.plan.layout;
+        let written = table::write_boot_sector(self.tools.disk, layout, boot_code, active)
+            .or_trouble(Code::WriteFailed);
+        if written.is_err()
+            && let Some(device) = &device
+        {
+            // "Failed" means that the disk does not boot: not by UEFI either.
+            drop(self.unname_boot_file(device));
+        }
+        written
     }
 
     fn partition(&self, number: u32) -> Result<&Partition> {

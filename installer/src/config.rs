@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use partition::{Bytes, Extra, Filesystem};
-use userdata::{Afterwards, Device, Mode, Secret, UserData, Wipe};
+use userdata::{Afterwards, Device, Mode, Secret, Table, UserData, Wipe};
 
 use crate::choose::Wish;
 use crate::code::{Code, Trouble};
@@ -21,6 +21,8 @@ pub struct Config {
     pub mode: Mode,
     /// What happens after a good end.
     pub next: Next,
+    /// The kind of partition table.
+    pub table: Table,
     /// Sizes that the operator gave.
     pub sizes: Sizes,
     /// Partitions beside Landfall's own.
@@ -83,6 +85,7 @@ pub fn configure(
             Afterwards::Reboot => Next::Reboot,
             Afterwards::Wait => Next::Wait,
         },
+        table: user_data.landfall.table,
         sizes: Sizes {
             efi: mib(partitions.efi),
             oem: mib(partitions.oem),

@@ -13,7 +13,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use host::Host;
-use partition::{ByteRange, ReadPartition, SectorSize, Survey, survey};
+use partition::{ByteRange, ReadPartition, SectorSize, Survey, Table, survey};
 use serde::{Deserialize, Serialize};
 use tui::plain::human_bytes;
 
@@ -237,8 +237,9 @@ fn is_ours(seen: &Seen) -> bool {
 
 fn ours_in_words(seen: &Seen) -> Vec<String> {
     let named = |name: &str| seen.parts.iter().find(|part| part.table.name == name);
-    // Landfall always makes both, whatever the firmware is.
-    let kind = if named("bios").is_some() && named("efi").is_some() {
+    // On a GPT Landfall always makes both, whatever the firmware is; Kairos makes no MBR.
+    let on_mbr = seen.survey.as_ref().map(|survey| survey.table) == Some(Table::Mbr);
+    let kind = if on_mbr || named("bios").is_some() && named("efi").is_some() {
         "Landfall"
     } else {
         "Kairos"

@@ -127,7 +127,8 @@ fn decide<H: Host>(
         mode => Some(kept::read(&disk, mode == Mode::Repair, host)?),
     };
     let mut notes = Vec::new();
-    let firmware = machine.and_then(|machine| known_firmware(&machine, &disk, &mut notes));
+    let machine = machine.as_ref();
+    let entries = machine.and_then(|machine| known_entries(machine, &disk, &mut notes));
     let media_id = media_id(request, &payload)?;
     let inputs = Inputs {
         config: &config,
@@ -137,7 +138,8 @@ fn decide<H: Host>(
         hooks: &Hooks::of(&user_data, request.runner),
         media_id: &media_id,
         esp_stub: ESP_STUB,
-        firmware: firmware.as_ref(),
+        firmware: machine.map(|machine| machine.firmware),
+        entries: entries.as_ref(),
     };
     let plan = plan(&inputs, Uuid::new_v4)?;
     Ok(Prepared {
@@ -173,7 +175,7 @@ fn config_of(request: &Request, user_data: &UserData) -> Result<Config> {
 }
 
 /// The boot entries of the firmware; a machine starts without one of ours, so that they cannot be read is a remark.
-fn known_firmware(machine: &Machine, disk: &Disk, notes: &mut Vec<String>) -> Option<Known> {
+fn known_entries(machine: &Machine, disk: &Disk, notes: &mut Vec<String>) -> Option<Known> {
     match nvram::known(machine, disk, Path::new(nvram::EFIVARS))? {
         Ok(known) => Some(known),
         Err(error) => {

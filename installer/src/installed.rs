@@ -7,13 +7,14 @@ use std::fs;
 use std::path::Path;
 
 use host::{Host, LoopRequest, Mount};
-use partition::{SectorSize, read_back};
+use partition::{Role, SectorSize, read_back};
 use uuid::Uuid;
 
 use crate::apply::{esp_readable, is_unfinished, read_at};
 use crate::bootloader::{NONCE, SYSTEM};
 use crate::machine::Disk;
 use crate::plan::{ESP_BOOT, env};
+use crate::superblock;
 
 pub(crate) mod guard;
 pub mod hold;
@@ -24,6 +25,12 @@ pub const REINSTALL: &str = "landfall.reinstall";
 /// Numbers and names of the partitions that are looked at; GRUB on a medium takes them by the same numbers.
 const ESP: (u32, &str) = (2, "efi");
 const STATE: (u32, &str) = (5, "state");
+
+/// The state partition of an MBR, which has no names and no EFI system partition.
+const STATE_ON_MBR: u32 = 3;
+
+/// The menu on the state partition.
+const MENU: &str = "grub2/grub.cfg";
 
 /// A disk with a finished installation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +49,8 @@ pub struct Installed {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Seen {
     number: u32,
-    name: String,
+    /// An MBR has none.
+    name: Option<String>,
     start: u64,
     size: u64,
 }
@@ -73,21 +81,35 @@ pub fn is_renewed(installed: &[Installed], nonce: Option<&str>) -> bool {
 }
 
 fn look(disk: &Disk, seen: &[Seen], work: &Path, host: &mut impl Host) -> Option<Installed> {
-    let named = |(number, name): (u32, &str)| {
+    let numbered = |number: u32, name: Option<&str>| {
         let mut all = seen.iter();
-        all.find(|part| part.number == number && part.name == name)
+        all.find(|part| part.number == number && part.name.as_deref() == name)
     };
-    let (esp, state) = (named(ESP)?, named(STATE)?);
-    // The boot file gets its name when everything else is written, and the boot sector after it.
-    let sector = read_at(&fs::File::open(&disk.path).ok()?, 0, 512).ok()?;
-    if is_unfinished(&sector) || !has_boot_file(disk, esp, work, host) {
+    let file = fs::File::open(&disk.path).ok()?;
+    // The boot sector is written when everything else is.
+    if is_unfinished(&read_at(&file, 0, 512).ok()?) {
         return None;
     }
-    let told = read_env(disk, state, work, host);
+    let on_gpt = numbered(ESP.0, Some(ESP.1)).zip(numbered(STATE.0, Some(STATE.1)));
+    let (state, told) = if let Some((esp, state)) = on_gpt {
+        // The boot file gets its name just before the boot sector.
+        if !has_boot_file(disk, esp, work, host) {
+            return None;
+        }
+        (state, read_state(disk, state, work, host))
+    } else {
+        let state = numbered(STATE_ON_MBR, None).filter(|part| is_state(&file, part))?;
+        (state, read_state(disk, state, work, host))
+    };
+    // What cannot be read may be an installation; one without a menu is none.
+    if state.name.is_none() && told.as_ref().is_some_and(|told| !told.menu) {
+        return None;
+    }
+    let told = told.and_then(|told| told.variables);
     let value = |name: &str| told.as_ref().map(|told| env::value(told, name).to_owned());
     Some(Installed {
         disk: disk.clone(),
-        esp: guid(disk, ESP.0),
+        esp: on_gpt.and_then(|_| guid(disk, ESP.0)),
         system: value(SYSTEM).filter(|text| !text.is_empty()),
         nonce: value(NONCE).unwrap_or_default(),
     })
@@ -105,13 +127,23 @@ fn has_boot_file(disk: &Disk, esp: &Seen, work: &Path, host: &mut impl Host) -> 
     found.unwrap_or(false)
 }
 
-/// The environment of GRUB on the state partition.
-fn read_env(
-    disk: &Disk,
-    state: &Seen,
-    work: &Path,
-    host: &mut impl Host,
-) -> Option<env::Variables> {
+/// Whether a partition without a name carries the label of a state partition.
+fn is_state(disk: &fs::File, part: &Seen) -> bool {
+    let superblock = part.start.checked_add(superblock::OFFSET);
+    let bytes = superblock.and_then(|at| read_at(disk, at, superblock::LENGTH).ok());
+    let found = bytes.and_then(|bytes| superblock::read(&bytes));
+    found.is_some_and(|found| Some(found.label.as_str()) == Role::State.filesystem_label())
+}
+
+/// What a state partition tells.
+struct State {
+    /// [`MENU`] is there.
+    menu: bool,
+    /// The environment of GRUB.
+    variables: Option<env::Variables>,
+}
+
+fn read_state(disk: &Disk, state: &Seen, work: &Path, host: &mut impl Host) -> Option<State> {
     let at = work.join("state");
     fs::create_dir_all(&at).ok()?;
     lend(disk, state, host, |device, host| {
@@ -121,8 +153,12 @@ fn read_env(
             .options("noload");
         host.mount(&mount).ok()?;
         let block = fs::read(at.join("grub_oem_env"));
+        let menu = at.join(MENU).is_file();
         host.unmount(&at).ok()?;
-        env::parse(&block.ok()?)
+        Some(State {
+            menu,
+            variables: block.ok().and_then(|block| env::parse(&block)),
+        })
     })
 }
 
@@ -166,12 +202,11 @@ fn partition(entry: &Path) -> Option<Seen> {
             .ok()
     };
     let uevent = fs::read_to_string(entry.join("uevent")).ok()?;
-    let name = uevent
-        .lines()
-        .find_map(|line| line.strip_prefix("PARTNAME="))?;
+    let mut lines = uevent.lines();
+    let name = lines.find_map(|line| line.strip_prefix("PARTNAME="));
     Some(Seen {
         number: u32::try_from(number("partition")?).ok()?,
-        name: name.to_owned(),
+        name: name.map(str::to_owned),
         start: number("start")?.checked_mul(512)?,
         size: number("size")?.checked_mul(512)?,
     })
@@ -241,7 +276,7 @@ mod tests {
         put("nvme0n1p6/uevent", "PARTN=6\n");
         let state = Seen {
             number: 5,
-            name: "state".to_owned(),
+            name: Some("state".to_owned()),
             start: 4096 * 512,
             size: 4096,
         };

@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use host::{Host, LoopRequest, Mount};
-use partition::{Partition, SectorSize, read_back};
+use partition::{Partition, SectorSize, Table, read_back};
 use serde::Deserialize;
-use uuid::Uuid;
 
 use crate::apply::{loop_over, read_at};
 use crate::code::{Code, OrTrouble, Trouble};
@@ -79,12 +78,12 @@ pub fn find(id: &str, host: &mut impl Host, patience: Duration) -> Result<Medium
     }
 }
 
-/// Waits for the disk that has the state partition with this GUID: the one whose GRUB started this recovery system.
+/// Waits for the disk that has the state partition with this PARTUUID: the one whose GRUB started this recovery system.
 ///
-/// Never by label or medium id, which a second disk can carry as well; not even the GUID is trusted if two disks have it
+/// Never by label or medium id, which a second disk can carry as well; not even the id is trusted if two disks have it
 /// (one is a copy of the other).
 pub fn find_disk(
-    state: Uuid,
+    state: &str,
     disks: impl Fn() -> Result<Vec<Disk>>,
     patience: Duration,
 ) -> Result<Disk> {
@@ -121,14 +120,17 @@ pub fn find_disk(
     }
 }
 
-fn has_state(disk: &Disk, state: Uuid) -> bool {
+fn has_state(disk: &Disk, state: &str) -> bool {
     let read = || {
         let sector = SectorSize::try_from(u64::from(disk.sector)).ok()?;
         read_back(&mut File::open(&disk.path).ok()?, sector).ok()
     };
     read().is_some_and(|table| {
         let mut partitions = table.partitions.iter();
-        partitions.any(|partition| partition.guid == state && partition.name == "state")
+        partitions.any(|partition| {
+            let named = table.table == Table::Mbr || partition.name == "state";
+            named && table.part_uuid(partition).eq_ignore_ascii_case(state)
+        })
     })
 }
 

@@ -20,6 +20,9 @@ pub const BOOT_FILES: [&str; 7] = [
     "boot/initrd",
 ];
 
+/// GRUB's core image for the BIOS of a machine that starts no GPT disk. Payloads of earlier versions lack it.
+pub const BIOS_CORE_MBR: &str = "boot/bios-core-mbr.img";
+
 /// A payload that was looked through before anything is written.
 #[derive(Debug, Clone)]
 pub struct Payload {
@@ -29,8 +32,10 @@ pub struct Payload {
     pub manifest: Manifest,
     /// GRUB's boot sector for BIOS.
     pub bios_boot: Vec<u8>,
-    /// GRUB's core image for BIOS.
+    /// GRUB's core image for BIOS and GPT.
     pub bios_core: Vec<u8>,
+    /// GRUB's core image for BIOS and MBR ([`BIOS_CORE_MBR`]).
+    pub bios_core_mbr: Option<Vec<u8>>,
 }
 
 impl Payload {
@@ -68,6 +73,10 @@ impl Payload {
         Ok(Self {
             bios_boot: read("boot/bios-boot.img")?,
             bios_core: read("boot/bios-core.img")?,
+            bios_core_mbr: manifest
+                .file(BIOS_CORE_MBR)
+                .map(|file| read(&file.path))
+                .transpose()?,
             folder: folder.to_owned(),
             manifest,
         })

@@ -7,7 +7,7 @@ use std::fmt;
 
 use anyhow::Result;
 use partition::{
-    BiosBoot, Bytes, Filesystem, Geometry, Layout, LayoutError, Partition, Role, SectorSize,
+    BiosBoot, Bytes, Filesystem, Geometry, Layout, LayoutError, Partition, Role, SectorSize, Table,
     Wanted, embed_bios, wipe_ranges,
 };
 use serde::Serialize;
@@ -17,9 +17,9 @@ use uuid::Uuid;
 use crate::code::{Code, OrTrouble, Trouble};
 use crate::config::Config;
 use crate::hooks::Hooks;
-use crate::machine::Disk;
+use crate::machine::{Disk, Firmware};
 use crate::nvram::Known;
-use crate::payload::Payload;
+use crate::payload::{BIOS_CORE_MBR, Payload};
 
 pub(crate) mod env;
 mod esp;
@@ -87,8 +87,10 @@ pub struct Inputs<'a> {
     pub media_id: &'a str,
     /// Text of the stub on the EFI system partition.
     pub esp_stub: &'a str,
+    /// How the machine booted; `None` for an image file, which may go into any.
+    pub firmware: Option<Firmware>,
     /// The firmware's boot entries; `None` where there are none to change (BIOS, an image file).
-    pub firmware: Option<&'a Known>,
+    pub entries: Option<&'a Known>,
 }
 
 /// Decides everything; refuses what cannot work. `id` is asked for every GUID and UUID, in order.
@@ -97,7 +99,9 @@ pub fn plan(inputs: &Inputs<'_>, mut id: impl FnMut() -> Uuid) -> Result<Plan> {
         Some(kept) => kept.layout.clone(),
         None => lay_out(inputs.config, inputs.disk, inputs.payload, &mut id)?,
     };
-    let esp = of(&layout, Role::Esp)?;
+    refuse_firmware(layout.table(), inputs.firmware)?;
+    // An MBR has none.
+    let esp = layout.partition(Role::Esp);
     let bios = bios_boot(inputs.disk, inputs.payload, &layout)?;
     let slots = vec![
         Place::new("state", "cOS/active.img"),
@@ -127,16 +131,15 @@ pub fn plan(inputs: &Inputs<'_>, mut id: impl FnMut() -> Uuid) -> Result<Plan> {
     steps.extend(recovery_files(inputs));
     steps.extend(config_files(inputs)?);
     if let Some(bios) = &bios {
-        let partition = of(&layout, Role::BiosBoot)?.number;
         steps.push(Step::EmbedBios {
-            partition,
+            at: bios.core_at,
             core: Content(bios.core.clone()),
         });
     }
-    steps.push(fill_esp(inputs.payload, inputs.esp_stub, esp.number));
+    steps.extend(esp.map(|esp| fill_esp(inputs.payload, inputs.esp_stub, esp.number)));
     steps.extend(stage("after-install-chroot"));
     steps.extend(stage("after-install"));
-    steps.extend(boot_entry(inputs, esp));
+    steps.extend(esp.and_then(|esp| boot_entry(inputs, esp)));
     steps.push(Step::KeepLog {
         to: match inputs.kept {
             Some(_) => keep::log(),
@@ -146,8 +149,9 @@ pub fn plan(inputs: &Inputs<'_>, mut id: impl FnMut() -> Uuid) -> Result<Plan> {
     steps.push(Step::Unmount);
     let boot_code = Content(bios.map(|bios| bios.boot_code.to_vec()).unwrap_or_default());
     steps.push(Step::MakeBootable {
-        partition: esp.number,
+        partition: esp.map(|esp| esp.number),
         boot_code,
+        active: is_active(inputs.firmware),
     });
 
     Ok(Plan {
@@ -230,6 +234,10 @@ fn lay_out(
         sector,
     };
     let wanted = Wanted {
+        table: match config.table {
+            userdata::Table::Gpt => Table::Gpt,
+            userdata::Table::Mbr => Table::Mbr,
+        },
         efi: config.sizes.efi,
         oem: config.sizes.oem,
         recovery: config.sizes.recovery,
@@ -259,6 +267,25 @@ fn of(layout: &Layout, role: Role) -> Result<&Partition> {
     })
 }
 
+/// Refuses a table from which the machine's own firmware starts nothing.
+fn refuse_firmware(table: Table, firmware: Option<Firmware>) -> Result<(), Trouble> {
+    match (table, firmware) {
+        (Table::Mbr, Some(Firmware::Uefi)) => Err(Trouble::new(
+            Code::LayoutImpossible,
+            "an MBR (`landfall.table: mbr`) is for BIOS alone, and this machine was started by UEFI",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the protective entry of a GPT gets the active flag.
+///
+/// Some BIOSes start no disk without it; the specification of UEFI wants it clear (UEFI 2.10, table 5.4), and some UEFI
+/// firmware takes a disk that has it for one of a BIOS.
+const fn is_active(firmware: Option<Firmware>) -> bool {
+    !matches!(firmware, Some(Firmware::Uefi))
+}
+
 /// Boot code and core image for BIOS; none on a disk with 4096-byte sectors, which no BIOS boots from.
 fn bios_boot(disk: &Disk, payload: &Payload, layout: &Layout) -> Result<Option<BiosBoot>> {
     if disk.sector != 512 {
@@ -269,8 +296,16 @@ fn bios_boot(disk: &Disk, payload: &Payload, layout: &Layout) -> Result<Option<B
         .as_slice()
         .try_into()
         .or_trouble(Code::BootFilesBad)?;
-    let partition = of(layout, Role::BiosBoot)?;
-    embed_bios(sector, &payload.bios_core, partition, SectorSize::B512)
+    let core = match layout.table() {
+        Table::Gpt => Some(&payload.bios_core),
+        Table::Mbr => payload.bios_core_mbr.as_ref(),
+    };
+    let core = core.ok_or_else(|| {
+        let reason =
+            format!("the payload has no {BIOS_CORE_MBR}, which an MBR needs; make it anew");
+        Trouble::new(Code::BootFilesBad, reason)
+    })?;
+    embed_bios(sector, core, layout)
         .map(Some)
         .or_trouble(Code::BootFilesBad)
 }

@@ -13,15 +13,14 @@ use std::convert::Infallible;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use host::Linux;
 use nix::sys::reboot::{RebootMode, reboot};
 use tui::InstallScreen;
 use tui::console::{Console, Mode, View};
-use uuid::Uuid;
 
 use crate::check;
-use crate::code::{Code, OrTrouble, Trouble, find};
+use crate::code::{Code, Trouble, find};
 use crate::machine::read_machine;
 use crate::report::{Event, EventWriter, Finished, Next, Outcome};
 use crate::screens::{InstallView, console_paths, open_consoles, open_for_install, show};
@@ -46,7 +45,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 pub struct Call<'a> {
     /// `landfall.media`: what the recovery partition must be.
     pub media_id: Option<&'a str>,
-    /// `landfall.state`: GUID of the state partition of the disk whose GRUB started this.
+    /// `landfall.state`: PARTUUID of the state partition of the disk whose GRUB started this.
     pub state: Option<&'a str>,
     /// `kairos.reset`: reset without asking.
     pub reset: bool,
@@ -115,17 +114,16 @@ fn request(call: Call<'_>) -> Result<Request> {
         )
         .into());
     };
-    let state = Uuid::parse_str(state)
-        .with_context(|| format!("landfall.state={state}"))
-        .or_trouble(Code::RecoveryDisk)?;
     // A twin of the disk that shows up late must be seen before one of the two is taken.
     live::settle(&mut Linux)?;
-    let disks = || Ok(read_machine(Path::new("/sys"), Path::new("/dev"))?.disks);
+    let machine = || read_machine(Path::new("/sys"), Path::new("/dev"));
+    let disks = || Ok(machine()?.disks);
     Ok(Request {
         disk: medium::find_disk(state, disks, medium::PATIENCE)?,
         media_id: media_id.to_owned(),
         live: Path::new(medium::MOUNT_POINT).to_owned(),
         work: check::work_folder()?,
+        firmware: Some(machine()?.firmware),
     })
 }
 

@@ -15,7 +15,7 @@ use installer::choose::{Limits, choose};
 use installer::code;
 use installer::config::{Config, configure};
 use installer::hooks::{Hooks, Runner};
-use installer::machine::{Disk, Machine};
+use installer::machine::{Disk, Firmware, Machine};
 use installer::payload::{BOOT_FILES, Payload};
 use installer::plan::{Content, Inputs, Plan, Step, fits, plan};
 use partition::{Bytes, SectorSize, Wanted};
@@ -70,6 +70,7 @@ fn payload() -> Payload {
     Payload {
         folder: PathBuf::from("/payload"),
         bios_boot,
+        bios_core_mbr: Some(bios_core.clone()),
         bios_core,
         manifest: Manifest {
             format: Manifest::FORMAT,
@@ -113,6 +114,7 @@ fn plan_for(config: &Config, disk: &Disk, payload: &Payload) -> anyhow::Result<P
         media_id: "ffeeddccbbaa99887766554433221100",
         esp_stub: "# the stub\n",
         firmware: None,
+        entries: None,
     };
     plan(&inputs, counting())
 }
@@ -194,6 +196,7 @@ fn the_operators_stages_stand_in_the_plan_where_they_run() {
             media_id: "ffeeddccbbaa99887766554433221100",
             esp_stub: "# the stub\n",
             firmware: None,
+            entries: None,
         };
         plan(&inputs, counting()).unwrap()
     };
@@ -227,6 +230,62 @@ fn fault_40_firmware_makes_no_difference_since_one_disk_boots_by_both() {
         case("bios-virtio", "eks-hybrid"),
         case("uefi-virtio", "eks-hybrid")
     );
+}
+
+/// A plan for a machine that was started by this firmware.
+fn planned_by(firmware: Option<Firmware>, user_data: &str) -> anyhow::Result<Plan> {
+    let user_data = userdata::parse("u", user_data.as_bytes());
+    let config = config(&user_data.user_data.unwrap(), "auto").unwrap();
+    let machine = machine("bios-virtio");
+    let inputs = Inputs {
+        config: &config,
+        disk: &machine.disks[0],
+        kept: None,
+        payload: &payload(),
+        hooks: &Hooks::default(),
+        media_id: "ffeeddccbbaa99887766554433221100",
+        esp_stub: "# the stub\n",
+        firmware,
+        entries: None,
+    };
+    plan(&inputs, counting())
+}
+
+const MBR: &str = "#cloud-config\nlandfall: {table: mbr}\n";
+
+#[test]
+fn an_mbr_has_four_partitions_and_neither_esp_nor_boot_entry() {
+    let plan = planned_by(Some(Firmware::Bios), MBR).unwrap();
+    insta::assert_snapshot!(plan);
+    let json = serde_json::to_value(&plan).unwrap();
+    let last = json["steps"].as_array().unwrap().last().unwrap();
+    assert_eq!(last["step"], "make-bootable");
+    assert!(last.get("partition").is_none(), "{last}");
+    // An image file may go into a machine with a BIOS.
+    assert!(planned_by(None, MBR).is_ok());
+}
+
+#[test]
+fn an_mbr_is_refused_on_a_machine_that_was_started_by_uefi() {
+    let error = planned_by(Some(Firmware::Uefi), MBR).unwrap_err();
+    let trouble = code::find(&error).unwrap();
+    assert_eq!(trouble.code.as_str(), "LF-D08", "{trouble}");
+    assert!(trouble.reason.contains("started by UEFI"), "{trouble}");
+}
+
+#[test]
+fn the_protective_entry_is_active_for_a_bios_and_as_its_specification_wants_it_for_uefi() {
+    for (firmware, expected) in [
+        (Some(Firmware::Bios), true),
+        (Some(Firmware::Uefi), false),
+        (None, true),
+    ] {
+        let plan = planned_by(firmware, "#cloud-config\ninstall: {}\n").unwrap();
+        let Some(Step::MakeBootable { active, .. }) = plan.steps.last() else {
+            panic!("{plan}");
+        };
+        assert_eq!(*active, expected, "{firmware:?}");
+    }
 }
 
 #[test]

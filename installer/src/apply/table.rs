@@ -7,7 +7,9 @@ use std::os::unix::fs::FileExt;
 use super::unfinished;
 use anyhow::{Context, Result, ensure};
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
-use partition::{ByteRange, Layout, protective_mbr, read_back, write_gpt};
+use partition::{
+    ByteRange, Layout, Table, mbr_sector, protective_mbr, read_back, write_gpt, write_mbr,
+};
 
 static ZEROES: [u8; 1 << 16] = [0; 1 << 16];
 
@@ -28,10 +30,14 @@ pub(super) fn wipe(disk: &File, ranges: &[ByteRange]) -> Result<()> {
     disk.sync_all().context("syncing the disk")
 }
 
-/// Writes both copies of the table, with boot code that says that the disk is not finished, and reads them back.
+/// Writes the table, a GPT with both copies, with boot code that says that the disk is not finished, and reads them back.
 pub(super) fn write(mut disk: &File, layout: &Layout) -> Result<()> {
-    write_gpt(layout, &mut disk, Some(&unfinished::boot_code()))
-        .context("writing the partition table")?;
+    let code = unfinished::boot_code();
+    match layout.table() {
+        Table::Gpt => write_gpt(layout, &mut disk, Some(&code)),
+        Table::Mbr => write_mbr(layout, &mut disk, Some(&code)),
+    }
+    .context("writing the partition table")?;
     disk.sync_all().context("syncing the disk")?;
     forget(disk).context("dropping the page cache of the disk")?;
     let read = read_back(&mut disk, layout.geometry().sector)
@@ -62,9 +68,8 @@ pub(super) fn write_at(disk: &File, offset: u64, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Writes sector 0: the protective MBR with boot code, `active` or not.
-///
-/// Some BIOSes start no disk without an active partition; UEFI ignores the flag (UEFI 2.10, section 5.2.3).
+/// Writes sector 0 with boot code: the protective MBR of a GPT, `active` or not, or an MBR, whose state partition always
+/// is.
 pub(super) fn write_boot_sector(
     disk: &File,
     layout: &Layout,
@@ -80,7 +85,11 @@ pub(super) fn write_boot_sector(
         );
         code.copy_from_slice(boot_code);
     }
-    write_at(disk, 0, &protective_mbr(layout, &code, active)?)
+    let sector = match layout.table() {
+        Table::Gpt => protective_mbr(layout, &code, active)?,
+        Table::Mbr => mbr_sector(layout, &code)?,
+    };
+    write_at(disk, 0, &sector)
 }
 
 /// Reads so many bytes from somewhere on the disk, past the page cache: clean pages are dropped before.

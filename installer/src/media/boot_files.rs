@@ -76,12 +76,17 @@ struct Core {
     prefix: &'static str,
 }
 
-const CORES: [Core; 2] = [
+const CORES: [Core; 3] = [
     // The state partition of the disk that the BIOS booted from.
     Core {
         name: "boot/bios-core.img",
         format: "i386-pc",
         prefix: "(,gpt5)/grub2",
+    },
+    Core {
+        name: crate::payload::BIOS_CORE_MBR,
+        format: "i386-pc",
+        prefix: "(,msdos3)/grub2",
     },
     // No device: GRUB takes the one the BIOS booted from, CD or stick.
     Core {

@@ -81,25 +81,34 @@ fn installed_systems(nonce: Option<&str>) -> String {
 # Hands over to the menu of an installed disk, as GRUB on that disk itself does.
 function start_installed {{
     echo "Starting the installed system on $1 ..."
-    set root="$1,gpt5"
+    set root="$1"
     set prefix="($root)/grub2"
     configfile "$prefix/grub.cfg"
 }}
 
 # The boot file on the EFI system partition gets its name after everything else was written and verified, so
-# a half-finished install does not count. Disks come in the order of the firmware.
+# a half-finished install does not count. An MBR has no such partition; there the menu is the last file. Disks come
+# in the order of the firmware.
 set nonce="{nonce}"
 set default=
 set known=
 for number in {numbers}; do
     set disk="hd$number"
+    set state=
     if [ -f "($disk,gpt5)/cOS/active.img" ]; then
-        if [ -s "($disk,gpt5)/grub2/grub.cfg" -a -f "($disk,gpt2)/EFI/BOOT/BOOTX64.EFI" ]; then
+        if [ -f "($disk,gpt2)/EFI/BOOT/BOOTX64.EFI" ]; then
+            set state="$disk,gpt5"
+        fi
+    elif [ -f "($disk,msdos3)/cOS/active.img" ]; then
+        set state="$disk,msdos3"
+    fi
+    if [ -n "$state" ]; then
+        if [ -s "($state)/grub2/grub.cfg" ]; then
             set {SYSTEM}=
             set {DISK}=
             set {NONCE}=
-            if [ -s "($disk,gpt5)/grub_oem_env" ]; then
-                load_env --file "($disk,gpt5)/grub_oem_env" {SYSTEM} {DISK} {NONCE}
+            if [ -s "($state)/grub_oem_env" ]; then
+                load_env --file "($state)/grub_oem_env" {SYSTEM} {DISK} {NONCE}
             fi
             # What a disk does not tell is not new.
             if [ -z "${SYSTEM}" -o "${NONCE}" = "$nonce" ]; then
@@ -109,7 +118,7 @@ for number in {numbers}; do
             if [ -n "$default" ]; then
                 set twin="another "
             fi
-            menuentry "Start the ${{twin}}installed system ${SYSTEM} ($disk, ${DISK})" --id "installed-$disk" "$disk" {{
+            menuentry "Start the ${{twin}}installed system ${SYSTEM} ($disk, ${DISK})" --id "installed-$disk" "$state" {{
                 start_installed "$2"
             }}
             if [ -z "$default" ]; then

@@ -38,7 +38,7 @@ pub(super) fn boot_entry(inputs: &Inputs<'_>, esp: &Partition) -> Option<Step> {
         blocks: esp.size.get() / sector,
         guid: esp.guid,
     };
-    let known = inputs.firmware?;
+    let known = inputs.entries?;
     let change = nvram::change(&known.entries, &partition, &known.alive)?;
     Some(Step::BootEntry { change })
 }

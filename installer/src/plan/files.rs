@@ -64,22 +64,21 @@ pub(super) fn config_files(inputs: &Inputs<'_>) -> Result<Vec<Step>> {
         (DISK, &about_disk),
         (NONCE, config.nonce.as_deref().unwrap_or_default()),
     ];
-    let mut steps = vec![
-        Step::CopyFile {
-            from: "boot/grub.cfg".into(),
-            to: Place::new("state", "grub2/grub.cfg"),
-        },
-        write(
-            "state",
-            "grub_oem_env",
-            render_env(about).or_trouble(Code::UserDataInvalid)?,
-            0o644,
-        ),
-    ];
+    let mut steps = vec![write(
+        "state",
+        "grub_oem_env",
+        render_env(about).or_trouble(Code::UserDataInvalid)?,
+        0o644,
+    )];
     if let Some(block) = grubenv(inputs)? {
         steps.push(write("oem", "grubenv", block, 0o644));
     }
     steps.extend(oem_files(inputs));
+    // The last of the files: on a disk without an EFI system partition it says that the others are there.
+    steps.push(Step::CopyFile {
+        from: "boot/grub.cfg".into(),
+        to: Place::new("state", "grub2/grub.cfg"),
+    });
     Ok(steps)
 }
 

@@ -173,11 +173,11 @@ fn check_room(inputs: &Inputs<'_>, kept: &Kept) -> Result<(), Trouble> {
         .sum::<u64>()
         .saturating_add(ESP_SPARE);
     match kept.layout.partition(Role::Esp) {
-        Some(part) if part.size.get() >= esp => Ok(()),
-        _ => Err(Trouble::new(
+        Some(part) if part.size.get() < esp => Err(Trouble::new(
             Code::NoRoomToKeep,
             format!("the boot files need {esp} bytes on partition efi"),
         )),
+        _ => Ok(()),
     }
 }
 
@@ -272,15 +272,16 @@ pub(super) fn notes(inputs: &Inputs<'_>, kept: &Kept) -> Vec<String> {
 /// The first steps: the disk stops booting, and what boots it is made empty.
 pub(super) fn start(kept: &Kept, id: &mut impl FnMut() -> Uuid) -> Result<Vec<Step>> {
     let layout = &kept.layout;
-    let esp = of(layout, Role::Esp)?;
+    let esp = layout.partition(Role::Esp);
+    let head = |part: &Partition| ByteRange {
+        start: part.start,
+        size: Bytes::MIB,
+    };
     let mut steps = vec![Step::StopBooting {
-        ranges: vec![ByteRange {
-            start: esp.start,
-            size: Bytes::MIB,
-        }],
+        ranges: esp.map(head).into_iter().collect(),
         boot_code: Content(unfinished_boot_code().to_vec()),
     }];
-    let mut anew = vec![esp];
+    let mut anew: Vec<&Partition> = esp.into_iter().collect();
     if kept.oem.is_err() {
         anew.push(of(layout, Role::Oem)?);
     }

@@ -6,19 +6,19 @@
 //! by one rename, after its successor was read back, so at every moment there is a system that starts.
 
 use anyhow::Result;
-use partition::{BiosBoot, Extra, Filesystem, Layout, ReadPartition, ReadTable, Role, Wanted};
+use partition::{BiosBoot, Layout, ReadTable, Role};
 use uuid::Uuid;
 
 use super::env;
 use super::{
     Content, ESP_BOOT, ESP_SHIM, ESP_STUBS, ESP_WAITING, LOG_FOLDER, MENU_TITLE, NEXT_ENTRY, Place,
-    Plan, REGISTRATION, SAVED_ENTRY, Step, bios_boot, esp_copies, fill_esp, make_filesystem, mount,
-    of, render,
+    Plan, REGISTRATION, SAVED_ENTRY, Step, bios_boot, esp_copies, fill_esp, is_active,
+    make_filesystem, mount, of, render,
 };
 use crate::bootloader::render_env;
 use crate::code::{Code, OrTrouble, Trouble};
 use crate::hooks::around_reset;
-use crate::machine::Disk;
+use crate::machine::{Disk, Firmware};
 use crate::payload::Payload;
 
 mod aftermath;
@@ -47,10 +47,12 @@ pub struct Found {
     pub cluster_stages: bool,
     /// The EFI system partition is readable and has its boot files.
     pub esp_sound: bool,
-    /// The BIOS boot partition, whole.
+    /// Where GRUB's core image for BIOS lies, whole.
     pub bios: Vec<u8>,
-    /// The boot code in sector 0; empty if the partition there is not active.
+    /// The boot code in sector 0.
     pub boot_code: Vec<u8>,
+    /// A partition in sector 0 has the active flag.
+    pub active: bool,
     /// `install.grub_options` of the user-data on OEM, for a `grubenv` that must be made anew.
     pub grub_options: Vec<(String, String)>,
     /// Title of the default menu entry from there.
@@ -72,75 +74,16 @@ pub struct ResetInputs<'a> {
     pub found: &'a Found,
     /// Text of the stub on the EFI system partition.
     pub esp_stub: &'a str,
+    /// How the machine booted.
+    pub firmware: Option<Firmware>,
 }
 
 /// The layout of a disk that Landfall laid down, from its table; any other table is refused.
-///
-/// The same rules that made the layout are asked for one with the sizes and GUIDs that were read. If the answer is the
-/// table that was read, every partition is known by its number, name, type and place.
 pub fn layout_of(table: &ReadTable) -> Result<Layout> {
-    let foreign = |reason: String| {
-        Trouble::new(
-            Code::RecoveryDisk,
-            format!("the partitions are not as Landfall made them: {reason}"),
-        )
-    };
-    let named = |role: Role| {
-        let name = role.partition_name().unwrap_or_default();
-        let mut all = table.partitions.iter();
-        all.find(|partition| partition.name == name)
-            .ok_or_else(|| foreign(format!("there is no partition {name}")))
-    };
-    let last = table.partitions.last().map(|partition| partition.number);
-    let takes_rest = |partition: &ReadPartition| Some(partition.number) == last;
-    let persistent = named(Role::Persistent)?;
-    let extra = table.partitions.iter().filter(|partition| {
-        let fixed = [
-            Role::BiosBoot,
-            Role::Esp,
-            Role::Oem,
-            Role::Recovery,
-            Role::State,
-            Role::Persistent,
-        ];
-        !fixed
-            .iter()
-            .any(|role| role.partition_name() == Some(&partition.name))
-    });
-    let none = partition::Bytes::ZERO;
-    let wanted = Wanted {
-        table: table.table,
-        efi: Some(named(Role::Esp)?.size),
-        oem: Some(named(Role::Oem)?.size),
-        recovery: Some(named(Role::Recovery)?.size),
-        state: Some(named(Role::State)?.size),
-        persistent: (!takes_rest(persistent)).then_some(persistent.size),
-        extra: extra
-            .map(|partition| Extra {
-                name: partition.name.clone(),
-                size: if takes_rest(partition) {
-                    none
-                } else {
-                    partition.size
-                },
-                // A reset leaves it alone, whatever is in it.
-                filesystem: Filesystem::Raw,
-                label: None,
-            })
-            .collect(),
-        ..Wanted::new(none, none)
-    };
-    let mut guids = table
-        .disk_guid
-        .into_iter()
-        .chain(table.partitions.iter().map(|partition| partition.guid));
-    let layout = wanted
-        .layout(table.geometry, || guids.next().unwrap_or_default())
-        .map_err(|error| foreign(error.to_string()))?;
-    table
-        .verify(&layout)
-        .map_err(|error| foreign(error.to_string()))?;
-    Ok(layout)
+    table.layout().map_err(|error| {
+        let reason = format!("the partitions are not as Landfall made them: {error}");
+        Trouble::new(Code::RecoveryDisk, reason).into()
+    })
 }
 
 /// Decides the whole reset. `id` is asked for the UUID of every file system that is made.
@@ -160,7 +103,7 @@ pub fn plan(inputs: &ResetInputs<'_>, mut id: impl FnMut() -> Uuid) -> Result<Pl
     steps.extend(slot(inputs, ACTIVE)?);
     steps.extend(slot(inputs, PASSIVE)?);
     steps.extend(configuration(inputs, &environment)?);
-    steps.extend(boot_files(inputs, bios, &mut id)?);
+    steps.extend(boot_files(inputs, bios, &mut id));
     steps.push(mount(of(layout, Role::Oem)?));
     steps.extend(environment.mark());
     steps.extend([make_filesystem(persistent, id()), mount(persistent)]);
@@ -271,7 +214,7 @@ fn boot_files(
     inputs: &ResetInputs<'_>,
     bios: Option<BiosBoot>,
     id: &mut impl FnMut() -> Uuid,
-) -> Result<Vec<Step>> {
+) -> Vec<Step> {
     let ResetInputs {
         layout,
         payload,
@@ -285,17 +228,22 @@ fn boot_files(
         && !found.bios.starts_with(&bios.core)
     {
         steps.push(Step::EmbedBios {
-            partition: of(layout, Role::BiosBoot)?.number,
+            at: bios.core_at,
             core: Content(bios.core.clone()),
         });
     }
     let boot_code = bios.map_or_else(|| vec![0; 440], |bios| bios.boot_code.to_vec());
-    if found.boot_code != boot_code {
+    // A flag that is there stays: it was right for the machine that the disk was made in.
+    let active = found.active || is_active(inputs.firmware);
+    if found.boot_code != boot_code || found.active != active {
         steps.push(Step::WriteBootSector {
             boot_code: Content(boot_code),
+            active,
         });
     }
-    let esp = of(layout, Role::Esp)?;
+    let Some(esp) = layout.partition(Role::Esp) else {
+        return steps;
+    };
     let mut names = Vec::new();
     if found.esp_sound {
         let (fill, waiting) = beside_on_esp(payload, esp_stub, esp.number);
@@ -310,7 +258,7 @@ fn boot_files(
         partition: esp.number,
         names,
     });
-    Ok(steps)
+    steps
 }
 
 /// New files beside the old ones, and the names they then get; all but the one that firmware looks for.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use partition::{ByteRange, Filesystem};
+use partition::{ByteRange, Bytes, Filesystem};
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
@@ -102,10 +102,10 @@ pub enum Step {
         /// Mode bits.
         mode: u32,
     },
-    /// Writes GRUB's core image into the BIOS boot partition.
+    /// Writes GRUB's core image where its boot code looks for it: into the BIOS boot partition of a GPT, or behind an MBR.
     EmbedBios {
-        /// Number of the partition.
-        partition: u32,
+        /// Byte of the disk.
+        at: Bytes,
         /// The image with its block list.
         core: Content,
     },
@@ -132,6 +132,8 @@ pub enum Step {
     WriteBootSector {
         /// Boot code of sector 0.
         boot_code: Content,
+        /// See [`Step::MakeBootable`].
+        active: bool,
     },
     /// Puts an entry for this disk first in the firmware's boot order. Its failure is a note.
     BootEntry {
@@ -156,10 +158,13 @@ pub enum Step {
     Unmount,
     /// Gives the boot file its name and writes the boot sector. The last step: before it, the disk does not boot.
     MakeBootable {
-        /// Number of the EFI system partition.
-        partition: u32,
+        /// Number of the EFI system partition; an MBR has none.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        partition: Option<u32>,
         /// Boot code of sector 0.
         boot_code: Content,
+        /// Whether the protective entry of a GPT gets the active flag.
+        active: bool,
     },
 }
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use host::{Host, Mount};
 use image::manifest::SLOT_NAME;
-use partition::{Layout, Partition, ReadTable, Role, SectorSize, read_back};
+use partition::{Layout, Partition, ReadTable, Role, SectorSize, bios_area, read_back};
 use uuid::Uuid;
 
 use crate::apply::{Tools, apply, esp_readable, loop_over, read_at};
@@ -18,7 +18,7 @@ use crate::config::configure;
 use crate::hooks::AROUND_RESET;
 use crate::install::ESP_STUB;
 use crate::log::Log;
-use crate::machine::Disk;
+use crate::machine::{Disk, Firmware};
 use crate::medium::Recovery;
 use crate::payload::Payload;
 use crate::plan::reset::{CLUSTER_STAGES, Found, ResetInputs, aftermath, layout_of, plan};
@@ -38,6 +38,8 @@ pub struct Request {
     pub live: PathBuf,
     /// Folder for other mount points; it must exist.
     pub work: PathBuf,
+    /// How the machine booted; `None` where nobody knows, as for an image file.
+    pub firmware: Option<Firmware>,
 }
 
 /// Resets, telling every event on the way; the last one is always [`Event::Finished`], which is returned too.
@@ -172,6 +174,7 @@ fn prepare<H: Host>(
         payload: &payload,
         found: &found,
         esp_stub: ESP_STUB,
+        firmware: request.firmware,
     };
     let plan = plan(&inputs, Uuid::new_v4)?;
     tell(&Event::Target {
@@ -203,13 +206,15 @@ fn look<H: Host>(request: &Request, disk: &OnDisk<'_>, host: &mut H) -> Result<F
         table,
         layout,
     } = *disk;
-    let mut found = Found::default();
-    if table.active {
-        found.boot_code = table.boot_code.to_vec();
+    let mut found = Found {
+        boot_code: table.boot_code.to_vec(),
+        active: table.active,
+        ..Found::default()
+    };
+    if let Some(bios) = bios_area(layout) {
+        let length = usize::try_from(bios.size.get()).context("the place of GRUB for BIOS")?;
+        found.bios = read_at(file, bios.start.get(), length).or_trouble(Code::RecoveryDisk)?;
     }
-    let bios = wanted(layout, Role::BiosBoot)?;
-    let length = usize::try_from(bios.size.get()).context("the length of the BIOS partition")?;
-    found.bios = read_at(file, bios.start.get(), length).or_trouble(Code::RecoveryDisk)?;
 
     visit(request, wanted(layout, Role::Oem)?, host, |oem| {
         found.grubenv = fs::read(oem.join("grubenv")).ok();
@@ -230,7 +235,10 @@ fn look<H: Host>(request: &Request, disk: &OnDisk<'_>, host: &mut H) -> Result<F
     visit(request, wanted(layout, Role::State)?, host, |state| {
         found.grub_oem_env = fs::read(state.join("grub_oem_env")).ok();
     })?;
-    let esp = loop_over(&request.disk, wanted(layout, Role::Esp)?);
+    let Some(esp) = layout.partition(Role::Esp) else {
+        return Ok(found);
+    };
+    let esp = loop_over(&request.disk, esp);
     let device = host.attach_loop(&esp).or_trouble(Code::RecoveryMount)?;
     let scratch = request.work.join("esp-probe");
     found.esp_sound = [ESP_BOOT, "/EFI/debian/grub.cfg"]

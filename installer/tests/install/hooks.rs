@@ -165,6 +165,7 @@ fn resets(lab: &Lab) {
         media_id: digest[..32].to_owned(),
         live: lab.at("live"),
         work,
+        firmware: None,
     };
     let mut notes = Vec::new();
     let finished = reset::reset(&request, &mut Linux, &mut |event| {

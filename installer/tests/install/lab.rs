@@ -49,10 +49,17 @@ pub(crate) struct Lab {
     _alone: MutexGuard<'static, ()>,
 }
 
+/// A folder in memory: an install syncs a hundred times, which no real disk does at once; no test here cuts the power.
+fn scratch() -> TempDir {
+    tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .unwrap()
+}
+
 impl Lab {
     /// With a payload that the real media code made of a small provider root.
     pub(crate) fn new() -> Self {
-        let lab = Self::without_payload(tempfile::tempdir().unwrap());
+        let lab = Self::without_payload(scratch());
         let root = lab.at("root");
         make_provider_root(&root);
         let options = PayloadOptions {
@@ -70,9 +77,7 @@ impl Lab {
 
     /// With a payload of two chunks that means nothing; its making needs no program.
     pub(crate) fn with_tiny_payload() -> Self {
-        // An install syncs a hundred times, which only a disk in memory does at once; no test here cuts the power.
-        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
-        let lab = Self::without_payload(folder.unwrap());
+        let lab = Self::without_payload(scratch());
         make_tiny_payload(&lab.payload());
         lab
     }

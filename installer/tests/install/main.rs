@@ -17,6 +17,7 @@ mod extras;
 mod hooks;
 mod keep;
 mod lab;
+mod mbr;
 mod payload_faults;
 mod present;
 mod readers;

@@ -31,17 +31,18 @@ fn request(lab: &Lab) -> Request {
         media_id: digest[..32].to_owned(),
         live: lab.at("live"),
         work,
+        firmware: None,
     }
 }
 
-fn reset_through(lab: &Lab, host: &mut impl Host) -> (Finished, Vec<Event>) {
+pub(crate) fn reset_through(lab: &Lab, host: &mut impl Host) -> (Finished, Vec<Event>) {
     let mut events = Vec::new();
     let finished = reset(&request(lab), host, &mut |event| events.push(event.clone()));
     assert_eq!(events.last(), Some(&Event::Finished(finished.clone())));
     (finished, events)
 }
 
-fn assert_done(finished: &Finished) {
+pub(crate) fn assert_done(finished: &Finished) {
     assert_eq!(
         (finished.result, finished.next),
         (Outcome::Installed, Next::Reboot),

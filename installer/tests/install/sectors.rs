@@ -33,6 +33,7 @@ fn planned(lab: &Lab, payload: &Payload) -> Plan {
         media_id: "00112233445566778899aabbccddeeff",
         esp_stub: "# the stub\n",
         firmware: None,
+        entries: None,
     };
     plan(&inputs, Uuid::new_v4).unwrap()
 }

@@ -77,6 +77,7 @@ fn planned_with(kept: &Kept, config: &Config, payload: &Payload) -> Result<Plan>
         esp_stub: "stub",
         hooks: &Hooks::default(),
         firmware: None,
+        entries: None,
     };
     let mut ids = (1..).map(Uuid::from_u128);
     plan(&inputs, || ids.next().unwrap())
@@ -151,9 +152,22 @@ fn written(plan: &Plan) -> BTreeSet<String> {
             }
             Step::MakeFilesystem { partition, .. }
             | Step::Mount { partition, .. }
-            | Step::EmbedBios { partition, .. }
             | Step::FillEsp { partition, .. }
-            | Step::MakeBootable { partition, .. } => drop(found.insert(name(partition))),
+            | Step::MakeBootable {
+                partition: Some(partition),
+                ..
+            } => drop(found.insert(name(partition))),
+            Step::EmbedBios { at, .. } => {
+                let parts = plan.layout.partitions();
+                found.insert(
+                    parts
+                        .iter()
+                        .find(|part| part.start == *at)
+                        .unwrap()
+                        .name
+                        .clone(),
+                );
+            }
             Step::WriteFile { to, .. } | Step::CopyFile { to, .. } | Step::KeepLog { to } => {
                 found.insert(to.partition.to_owned());
             }
