@@ -26,6 +26,7 @@ use crate::report::{FORMAT, Report, millis};
 use crate::slots::{self, Slot, SlotRoot};
 use crate::stage;
 use crate::survey::Survey;
+use crate::turn;
 use crate::twins;
 
 /// Assembles the root at `/sysroot` and says what was done, also in `/run/landfall/sysroot.json`.
@@ -118,8 +119,13 @@ impl<H: Host> Assembly<'_, H> {
 
     fn find_state(&mut self, args: &BootArgs) -> Result<Partition> {
         let (paths, id) = (self.paths, args.state_partuuid.as_deref());
+        let (host, turn) = (&mut *self.host, args.turn.as_deref());
         let (state, twins) = self.report.time("find the state partition", || {
-            let state = find::state_partition(paths, id)?;
+            let first = find::state_partition(paths, id)?;
+            let of_this_start = id
+                .zip(turn)
+                .and_then(|(id, turn)| turn::of_this_start(paths, id, turn, host));
+            let state = of_this_start.unwrap_or(first);
             let twins = twins::twins(paths, &state, id);
             let notes = twins::in_words(&twins).into_iter().collect();
             Ok(((state, twins), notes))

@@ -44,6 +44,8 @@ pub enum Fsck {
 pub struct BootArgs {
     /// `landfall.state=`: PARTUUID of the state partition of the disk that GRUB booted from, in lower case.
     pub state_partuuid: Option<String>,
+    /// `landfall.turn=`: what GRUB counted up on that disk.
+    pub turn: Option<String>,
     /// `cos-img/filename=`: the wish, relative to the state partition; never the truth.
     pub wanted_image: Option<PathBuf>,
     /// `root=LABEL=`: label of the wanted slot.
@@ -80,6 +82,7 @@ impl BootArgs {
         match (key, value) {
             // udev and the kernel write PARTUUIDs in lower case, people do not.
             ("landfall.state", Some(id)) => self.state_partuuid = Some(id.to_ascii_lowercase()),
+            ("landfall.turn", Some(turn)) => self.turn = Some(turn.to_owned()),
             ("cos-img/filename", Some(file)) => self.wanted_image = Some(file.into()),
             ("root", Some(root)) => {
                 self.wanted_label = root.strip_prefix("LABEL=").map(str::to_owned);
@@ -124,13 +127,14 @@ mod tests {
     fn the_command_line_of_an_installed_system_is_understood() {
         let args = BootArgs::parse(
             "BOOT_IMAGE=(loop0)/boot/vmlinuz root=LABEL=COS_PASSIVE cos-img/filename=/cOS/passive.img \
-             landfall.state=0FC63DAF-8483-4772-8E79-3D69D8477DE4 rd.cos.oemlabel=COS_OEM panic=5 \
+             landfall.state=0FC63DAF-8483-4772-8E79-3D69D8477DE4 landfall.turn=07 rd.cos.oemlabel=COS_OEM panic=5 \
              stylus.registration fsck.mode=force rd.cos.overlay=tmpfs:20% rd.cos.mount=LABEL=DATA:/data quiet\n",
         );
         assert_eq!(
             args,
             BootArgs {
                 state_partuuid: Some("0fc63daf-8483-4772-8e79-3d69d8477de4".into()),
+                turn: Some("07".into()),
                 wanted_image: Some("/cOS/passive.img".into()),
                 wanted_label: Some("COS_PASSIVE".into()),
                 registration: true,

@@ -33,6 +33,7 @@ mod survey;
 mod table;
 #[cfg(test)]
 mod testing;
+pub mod turn;
 pub mod twins;
 #[cfg(test)]
 mod units_tests;

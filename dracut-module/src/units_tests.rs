@@ -57,3 +57,13 @@ fn after_an_installer_that_ended_well_nothing_is_said() {
         .env("SERVICE_RESULT", "success");
     assert_eq!(Linux.run(&argv).unwrap(), host::Output::default());
 }
+
+#[test]
+fn grubs_own_parser_takes_the_menus() {
+    use host::{Argv, Host, Linux};
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("rootfs/etc/cos");
+    for name in ["grub.cfg", "esp-grub.cfg", "bootargs.cfg"] {
+        let argv = Argv::new("grub-script-check").arg(folder.join(name));
+        Linux.run(&argv).unwrap();
+    }
+}

@@ -33,6 +33,8 @@ struct Call<'a> {
     media_id: Option<&'a str>,
     /// `landfall.state`, which only the recovery entries of an installed disk give here.
     state: Option<&'a str>,
+    /// `landfall.turn`, beside it.
+    turn: Option<&'a str>,
     recovery: bool,
     reset: bool,
     /// Somebody chose to install again, although a system is installed.
@@ -45,6 +47,7 @@ impl<'a> Call<'a> {
         Self {
             media_id: words().find_map(|word| word.strip_prefix("landfall.media=")),
             state: words().find_map(|word| word.strip_prefix("landfall.state=")),
+            turn: words().find_map(|word| word.strip_prefix("landfall.turn=")),
             recovery: words().any(|word| word == "landfall.recovery"),
             reset: words().any(|word| word == "kairos.reset"),
             reinstall: words().any(|word| word == installed::REINSTALL),
@@ -61,6 +64,7 @@ pub fn run(mut events: EventWriter) -> Result<Infallible> {
         let call = recovery::Call {
             media_id: call.media_id,
             state: call.state,
+            turn: call.turn,
             reset: call.reset,
         };
         return recovery::run(call, events);
@@ -186,12 +190,13 @@ mod tests {
 
     #[test]
     fn the_command_line_says_which_medium_and_whether_it_is_recovery() {
-        let line = "a=b landfall.media=00ff landfall.recovery landfall.state=1234 kairos.reset landfall.reinstall\n";
+        let line = "a=b landfall.media=00ff landfall.recovery landfall.state=1234 landfall.turn=07 kairos.reset landfall.reinstall\n";
         assert_eq!(
             Call::parse(line),
             Call {
                 media_id: Some("00ff"),
                 state: Some("1234"),
+                turn: Some("07"),
                 recovery: true,
                 reset: true,
                 reinstall: true,
@@ -200,6 +205,7 @@ mod tests {
         let plain = Call {
             media_id: None,
             state: None,
+            turn: None,
             recovery: false,
             reset: false,
             reinstall: false,

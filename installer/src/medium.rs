@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use host::{Host, LoopRequest, Mount};
-use partition::{Partition, SectorSize, Table, read_back};
+use partition::{Partition, ReadPartition, SectorSize, Table, read_back};
 use serde::Deserialize;
+use sysroot::turn;
 
 use crate::apply::{loop_over, read_at};
+use crate::check;
 use crate::code::{Code, OrTrouble, Trouble};
 use crate::machine::Disk;
 
@@ -80,17 +82,24 @@ pub fn find(id: &str, host: &mut impl Host, patience: Duration) -> Result<Medium
 
 /// Waits for the disk that has the state partition with this PARTUUID: the one whose GRUB started this recovery system.
 ///
-/// Never by label or medium id, which a second disk can carry as well; not even the id is trusted if two disks have it
-/// (one is a copy of the other).
+/// Never by label or medium id, which a second disk can carry as well. Where two disks have the id, one is a copy of the
+/// other, and the one whose GRUB counted up to `turn` is meant.
 pub fn find_disk(
     state: &str,
+    turn: Option<&str>,
     disks: impl Fn() -> Result<Vec<Disk>>,
     patience: Duration,
+    host: &mut impl Host,
 ) -> Result<Disk> {
     let deadline = Instant::now() + patience;
     loop {
         let mut found = disks()?;
-        found.retain(|disk| has_state(disk, state));
+        found.retain(|disk| state_of(disk, state).is_some());
+        if let Some(turn) = turn
+            && found.len() > 1
+        {
+            found.retain(|disk| read_turn(disk, state, host).as_deref() == Some(turn));
+        }
         match found.as_slice() {
             [disk] => return Ok(disk.clone()),
             [] => {}
@@ -120,18 +129,33 @@ pub fn find_disk(
     }
 }
 
-fn has_state(disk: &Disk, state: &str) -> bool {
-    let read = || {
-        let sector = SectorSize::try_from(u64::from(disk.sector)).ok()?;
-        read_back(&mut File::open(&disk.path).ok()?, sector).ok()
+/// The state partition with this PARTUUID.
+fn state_of(disk: &Disk, state: &str) -> Option<ReadPartition> {
+    let sector = SectorSize::try_from(u64::from(disk.sector)).ok()?;
+    let table = read_back(&mut File::open(&disk.path).ok()?, sector).ok()?;
+    let mut partitions = table.partitions.iter();
+    let found = partitions.find(|partition| {
+        let named = table.table == Table::Mbr || partition.name == "state";
+        named && table.part_uuid(partition).eq_ignore_ascii_case(state)
+    })?;
+    Some(found.clone())
+}
+
+/// What GRUB counted up on the disk.
+fn read_turn(disk: &Disk, state: &str, host: &mut impl Host) -> Option<String> {
+    let work = check::work_folder().ok()?;
+    let found = state_of(disk, state)?;
+    let request = LoopRequest {
+        file: disk.path.clone(),
+        offset: found.start.get(),
+        size: Some(found.size.get()),
+        read_only: true,
+        sector_size: (disk.sector != 512).then_some(disk.sector),
     };
-    read().is_some_and(|table| {
-        let mut partitions = table.partitions.iter();
-        partitions.any(|partition| {
-            let named = table.table == Table::Mbr || partition.name == "state";
-            named && table.part_uuid(partition).eq_ignore_ascii_case(state)
-        })
-    })
+    let device = host.attach_loop(&request).ok()?;
+    let turn = turn::read_device(&device, &work, host);
+    drop(host.detach_loop(&device));
+    turn.ok().flatten()
 }
 
 /// The recovery partition of a disk, mounted read-only where an install has its medium.

@@ -47,6 +47,8 @@ pub struct Call<'a> {
     pub media_id: Option<&'a str>,
     /// `landfall.state`: PARTUUID of the state partition of the disk whose GRUB started this.
     pub state: Option<&'a str>,
+    /// `landfall.turn`: what GRUB counted up on that disk, which a copy of it does not have.
+    pub turn: Option<&'a str>,
     /// `kairos.reset`: reset without asking.
     pub reset: bool,
 }
@@ -119,7 +121,7 @@ fn request(call: Call<'_>) -> Result<Request> {
     let machine = || read_machine(Path::new("/sys"), Path::new("/dev"));
     let disks = || Ok(machine()?.disks);
     Ok(Request {
-        disk: medium::find_disk(state, disks, medium::PATIENCE)?,
+        disk: medium::find_disk(state, call.turn, disks, medium::PATIENCE, &mut Linux)?,
         media_id: media_id.to_owned(),
         live: Path::new(medium::MOUNT_POINT).to_owned(),
         work: check::work_folder()?,

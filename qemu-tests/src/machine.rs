@@ -60,6 +60,7 @@ pub struct Builder {
     login: Option<Login>,
     end_at_reboot: bool,
     own_boot_order: bool,
+    plugged_in_reverse: bool,
     limit: Duration,
 }
 
@@ -76,6 +77,7 @@ impl Builder {
             login: None,
             end_at_reboot: false,
             own_boot_order: false,
+            plugged_in_reverse: false,
             limit: Duration::from_mins(10),
         }
     }
@@ -159,6 +161,12 @@ impl Builder {
     /// start.
     pub fn own_boot_order(mut self) -> Self {
         self.own_boot_order = true;
+        self
+    }
+
+    /// Plugs the media in from the last to the first: their places on the bus are no longer the order of the firmware.
+    pub fn plugged_in_reverse(mut self) -> Self {
+        self.plugged_in_reverse = true;
         self
     }
 
@@ -247,7 +255,11 @@ impl Builder {
             add("append", arguments.clone());
         }
         // From 1: boot index 0 is taken by a kernel that QEMU loads itself.
-        for (index, medium) in (1..).zip(&self.media) {
+        let mut media: Vec<_> = (1..).zip(&self.media).collect();
+        if self.plugged_in_reverse {
+            media.reverse();
+        }
+        for (index, medium) in media {
             let mut medium = medium.arguments(index);
             if self.own_boot_order {
                 let imposed = format!(",bootindex={index}");

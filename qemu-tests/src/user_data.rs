@@ -52,6 +52,8 @@ pub struct UserData {
     pub nonce: Option<String>,
     /// `landfall.wipe`; absent: as the product decides.
     pub wipe: Option<&'static str>,
+    /// `landfall.table`; absent: as the product decides.
+    pub table: Option<&'static str>,
     /// Key of the user `kairos`.
     pub ssh_key: Option<String>,
     /// Clear-text password of the user `kairos`.
@@ -75,6 +77,7 @@ impl UserData {
             ending: Ending::Reboot,
             nonce: None,
             wipe: None,
+            table: None,
             ssh_key: None,
             password: password.to_owned(),
             more_steps: String::new(),
@@ -112,7 +115,7 @@ impl fmt::Display for UserData {
         for line in self.ca_pem.lines() {
             writeln!(f, "        {line}")?;
         }
-        if self.nonce.is_some() || self.wipe.is_some() {
+        if self.nonce.is_some() || self.wipe.is_some() || self.table.is_some() {
             writeln!(f, "\nlandfall:")?;
         }
         if let Some(nonce) = &self.nonce {
@@ -120,6 +123,9 @@ impl fmt::Display for UserData {
         }
         if let Some(wipe) = self.wipe {
             writeln!(f, "  wipe: {wipe}")?;
+        }
+        if let Some(table) = self.table {
+            writeln!(f, "  table: {table}")?;
         }
         writeln!(f, "\ninstall:")?;
         match self.ending {

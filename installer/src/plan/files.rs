@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::env::Variables;
 use super::{Content, Inputs, Place, REGISTRATION, SAVED_ENTRY, Step, keep};
-use crate::bootloader::{DISK, EnvError, NONCE, SYSTEM, for_menu, render_env};
+use crate::bootloader::{DISK, EnvError, FIRST_TURN, NONCE, SYSTEM, TURN, for_menu, render_env};
 use crate::code::{Code, OrTrouble};
 
 /// The medium's own content on the recovery partition, except for the user-data with its token.
@@ -63,6 +63,7 @@ pub(super) fn config_files(inputs: &Inputs<'_>) -> Result<Vec<Step>> {
         (SYSTEM, &system),
         (DISK, &about_disk),
         (NONCE, config.nonce.as_deref().unwrap_or_default()),
+        (TURN, FIRST_TURN),
     ];
     let mut steps = vec![write(
         "state",

@@ -15,6 +15,7 @@ mod machines;
 mod refusals;
 mod stages;
 mod timeline;
+mod twins;
 
 use std::fs;
 
