@@ -44,6 +44,7 @@ vm: payload
 
 # every test in virtual machines; about 50 minutes on two cores
 vm-all: payload
+    qemu-tests/firmware-pvscsi.sh {{build}}
     cargo nextest run --locked --workspace --profile vm-all
 
 # licences, bans, sources and advisories of every crate we stand on (needs the advisory database)

@@ -51,6 +51,20 @@ pub fn payload() -> Result<PathBuf> {
     Ok(path)
 }
 
+/// The folder with a firmware that starts from pvscsi.
+///
+/// # Errors
+/// It is not there.
+pub fn pvscsi_firmware() -> Result<PathBuf> {
+    let path = build_folder().join("firmware-pvscsi");
+    ensure!(
+        path.is_dir(),
+        "no firmware at {}; run qemu-tests/firmware-pvscsi.sh",
+        path.display()
+    );
+    Ok(path)
+}
+
 /// Makes the installer ISO with this user-data, by the product's own command.
 ///
 /// The user-data is written beside it as `<iso>.user-data`.

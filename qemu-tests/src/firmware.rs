@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::artifacts;
+use crate::storage::escaped;
+
 /// Where Debian's package `ovmf` puts its files.
 const OVMF: &str = "/usr/share/OVMF";
 
@@ -17,13 +20,15 @@ pub enum Firmware {
     Uefi,
     /// OVMF with the vendors' keys enrolled and Secure Boot enforced, variables behind SMM.
     UefiSecureBoot,
+    /// OVMF of Debian 11, without Secure Boot: the last one of Debian that has a driver for pvscsi.
+    UefiPvScsi,
 }
 
 impl Firmware {
     /// The machine type with its properties. Always q35, so that buses and names are the same under every firmware.
     pub(crate) fn machine(self) -> &'static str {
         match self {
-            Self::Bios | Self::Uefi => "q35",
+            Self::Bios | Self::Uefi | Self::UefiPvScsi => "q35",
             Self::UefiSecureBoot => "q35,smm=on",
         }
     }
@@ -34,20 +39,20 @@ impl Firmware {
     /// # Errors
     /// The variable store could not be copied.
     pub(crate) fn arguments(self, folder: &Path) -> Result<Vec<String>> {
-        let (code, variables) = match self {
-            Self::Bios => return Ok(Vec::new()),
-            Self::Uefi => ("OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd"),
-            Self::UefiSecureBoot => ("OVMF_CODE_4M.secboot.fd", "OVMF_VARS_4M.ms.fd"),
+        let Some((code, fresh)) = self.files()? else {
+            return Ok(Vec::new());
         };
-        let source: PathBuf = Path::new(OVMF).join(variables);
         let copy = folder.join("variables.fd");
-        fs::copy(&source, &copy)
-            .with_context(|| format!("copying {} (package ovmf)", source.display()))?;
+        fs::copy(&fresh, &copy)
+            .with_context(|| format!("copying {} (package ovmf)", fresh.display()))?;
         let mut arguments = vec![
             "-drive".to_owned(),
-            format!("if=pflash,format=raw,unit=0,readonly=on,file={OVMF}/{code}"),
+            format!(
+                "if=pflash,format=raw,unit=0,readonly=on,file={}",
+                escaped(&code)
+            ),
             "-drive".to_owned(),
-            format!("if=pflash,format=raw,unit=1,file={}", copy.display()),
+            format!("if=pflash,format=raw,unit=1,file={}", escaped(&copy)),
             // OVMF keeps memory for a suspend that never comes.
             "-global".to_owned(),
             "ICH9-LPC.disable_s3=1".to_owned(),
@@ -57,5 +62,23 @@ impl Firmware {
             arguments.push("driver=cfi.pflash01,property=secure,value=on".to_owned());
         }
         Ok(arguments)
+    }
+
+    /// The program and a variable store that no machine has used; `None` if the firmware comes with QEMU.
+    ///
+    /// # Errors
+    /// What has to be fetched first is not there.
+    fn files(self) -> Result<Option<(PathBuf, PathBuf)>> {
+        let (folder, code, variables) = match self {
+            Self::Bios => return Ok(None),
+            Self::Uefi => (OVMF.into(), "OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd"),
+            Self::UefiSecureBoot => (OVMF.into(), "OVMF_CODE_4M.secboot.fd", "OVMF_VARS_4M.ms.fd"),
+            Self::UefiPvScsi => (
+                artifacts::pvscsi_firmware()?,
+                "OVMF_CODE_4M.fd",
+                "OVMF_VARS_4M.fd",
+            ),
+        };
+        Ok(Some((folder.join(code), folder.join(variables))))
     }
 }
