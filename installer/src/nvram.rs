@@ -110,8 +110,8 @@ fn partitions(disk: &Disk) -> Vec<Uuid> {
 /// Decides: one entry for this EFI system partition, first; the others keep their order; those of ours that lead nowhere
 /// go. `alive` are the partitions of the machine's other disks.
 ///
-/// The number of an entry that goes is used again: a full store of variables then takes the change all the same.
-/// `None` if no number is free.
+/// The number of an entry that goes is used again, so that no install makes the list longer. In a full store even that
+/// may have no room: Linux wants it for the new value before it gives up the old one. `None` if no number is free.
 pub fn change(found: &BootEntries, esp: &PartitionPath, alive: &BTreeSet<Uuid>) -> Option<Change> {
     let stale = |option: &LoadOption| {
         option.description == LABEL && option.partition.is_some_and(|guid| !alive.contains(&guid))
