@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 
 use crate::artifacts;
 use crate::storage::escaped;
+use crate::variables::Variables;
 
 /// Where Debian's package `ovmf` puts its files.
 const OVMF: &str = "/usr/share/OVMF";
@@ -33,18 +34,20 @@ impl Firmware {
         }
     }
 
-    /// Further arguments. Puts a fresh copy of the variable store into `folder`, so that no machine knows another's boot
-    /// entries.
+    /// Further arguments. The variables are in `kept`, from a fresh store if that file is not there yet; without it in a
+    /// fresh copy in `folder`, so that no machine knows another's boot entries.
     ///
     /// # Errors
     /// The variable store could not be copied.
-    pub(crate) fn arguments(self, folder: &Path) -> Result<Vec<String>> {
+    pub(crate) fn arguments(self, folder: &Path, kept: Option<&Path>) -> Result<Vec<String>> {
         let Some((code, fresh)) = self.files()? else {
             return Ok(Vec::new());
         };
-        let copy = folder.join("variables.fd");
-        fs::copy(&fresh, &copy)
-            .with_context(|| format!("copying {} (package ovmf)", fresh.display()))?;
+        let copy = kept.map_or_else(|| folder.join("variables.fd"), Path::to_owned);
+        if kept.is_none() || !copy.exists() {
+            fs::copy(&fresh, &copy)
+                .with_context(|| format!("copying {} (package ovmf)", fresh.display()))?;
+        }
         let mut arguments = vec![
             "-drive".to_owned(),
             format!(
@@ -62,6 +65,16 @@ impl Firmware {
             arguments.push("driver=cfi.pflash01,property=secure,value=on".to_owned());
         }
         Ok(arguments)
+    }
+
+    /// A variable store that no machine has used; for [`crate::machine::Builder::variables`].
+    ///
+    /// # Errors
+    /// The firmware has none, or it cannot be read.
+    pub fn fresh_variables(self) -> Result<Variables> {
+        let files = self.files()?;
+        let (_, fresh) = files.with_context(|| format!("{self:?} has no variables"))?;
+        Variables::read(&fresh)
     }
 
     /// The program and a variable store that no machine has used; `None` if the firmware comes with QEMU.

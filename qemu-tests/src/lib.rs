@@ -16,6 +16,7 @@ pub mod screen;
 pub mod ssh;
 pub mod storage;
 pub mod user_data;
+pub mod variables;
 pub mod vm;
 pub mod wait;
 
@@ -23,4 +24,5 @@ pub use events::Event;
 pub use firmware::Firmware;
 pub use folder::Folder;
 pub use storage::{Bus, Disk};
+pub use variables::Variables;
 pub use vm::{Exit, Vm};

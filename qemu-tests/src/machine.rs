@@ -52,6 +52,7 @@ pub const NIC_NAME: &str = "enp0s16";
 pub struct Builder {
     name: String,
     firmware: Firmware,
+    variables: Option<PathBuf>,
     memory_mib: u32,
     uuid: Uuid,
     media: Vec<Medium>,
@@ -69,6 +70,7 @@ impl Builder {
         Self {
             name: name.to_owned(),
             firmware: Firmware::Bios,
+            variables: None,
             memory_mib: 1024,
             uuid: Uuid::new_v4(),
             media: Vec::new(),
@@ -85,6 +87,13 @@ impl Builder {
     /// The firmware to start with.
     pub fn firmware(mut self, firmware: Firmware) -> Self {
         self.firmware = firmware;
+        self
+    }
+
+    /// Keeps the variables of a UEFI firmware in this file over several starts. A file that is not there yet is made;
+    /// without this word every start has a fresh store.
+    pub fn variables(mut self, file: impl Into<PathBuf>) -> Self {
+        self.variables = Some(file.into());
         self
     }
 
@@ -269,7 +278,7 @@ impl Builder {
             }
             arguments.extend(medium);
         }
-        arguments.extend(self.firmware.arguments(folder)?);
+        arguments.extend(self.firmware.arguments(folder, self.variables.as_deref())?);
         arguments.push("-nodefaults".to_owned());
         if self.end_at_reboot {
             arguments.push("-no-reboot".to_owned());

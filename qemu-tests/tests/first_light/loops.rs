@@ -14,7 +14,7 @@ use crate::lab::{
 };
 
 /// A machine that starts several times.
-const SEVERAL_LIVES: Duration = Duration::from_mins(20);
+pub(crate) const SEVERAL_LIVES: Duration = Duration::from_mins(20);
 
 /// What the menu of the medium offers where a system is installed.
 const OFFER: &str = "Start the installed system";
@@ -116,7 +116,7 @@ fn an_entry_of_the_firmware_starts_the_disk_and_a_medium_that_comes_first_once_d
 }
 
 /// The arguments with which the menu of a medium starts the installer.
-fn kernel_arguments(iso: &Path, scratch: &Path) -> String {
+pub(crate) fn kernel_arguments(iso: &Path, scratch: &Path) -> String {
     let mut command = door::command("xorriso");
     command.args(["-osirrox", "on", "-indev"]).arg(iso);
     command

@@ -12,6 +12,7 @@ mod documents;
 mod lab;
 mod loops;
 mod machines;
+mod nvram;
 mod refusals;
 mod stages;
 mod timeline;
