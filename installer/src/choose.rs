@@ -66,8 +66,14 @@ fn named(path: &Path, machine: &Machine, limits: &Limits<'_>) -> Result<Disk, Tr
             ),
         ));
     };
-    match why_not(disk, machine, limits) {
-        None => Ok(disk.clone()),
+    usable(disk, &machine.disks, limits)?;
+    Ok(disk.clone())
+}
+
+/// Refuses a disk that was named and cannot be used; `disks` are all that the machine has.
+pub fn usable(disk: &Disk, disks: &[Disk], limits: &Limits<'_>) -> Result<(), Trouble> {
+    match why_not(disk, disks, limits) {
+        None => Ok(()),
         Some((code, reason)) => Err(Trouble::new(code, format!("{disk} {reason}"))),
     }
 }
@@ -82,7 +88,7 @@ fn only_one(
     let mut eligible = Vec::new();
     let mut rejected = Vec::new();
     for disk in machine.disks.iter().filter(|disk| meant(disk)) {
-        let reason = why_not(disk, machine, limits);
+        let reason = why_not(disk, &machine.disks, limits);
         let reason = reason.or_else(|| taken_out(disk).filter(|_| !removable));
         if let Some((code, reason)) = reason {
             rejected.push((code, format!("{disk} {reason}")));
@@ -146,7 +152,7 @@ fn code_of(rejected: &[(Code, String)]) -> Code {
 }
 
 /// What speaks against a disk, even if it is named.
-fn why_not(disk: &Disk, machine: &Machine, limits: &Limits<'_>) -> Option<(Code, String)> {
+fn why_not(disk: &Disk, disks: &[Disk], limits: &Limits<'_>) -> Option<(Code, String)> {
     if limits.medium == Some(disk.path.as_path()) {
         return Some((Code::DiskIsMedium, "holds the install medium".to_owned()));
     }
@@ -157,7 +163,7 @@ fn why_not(disk: &Disk, machine: &Machine, limits: &Limits<'_>) -> Option<(Code,
         let users = disk.in_use.join(", ");
         return Some((Code::DiskBusy, format!("is in use: {users}")));
     }
-    if let Some(twin) = other_path(disk, machine) {
+    if let Some(twin) = other_path(disk, disks) {
         let (twin, wwn) = (twin.display(), &disk.wwn);
         let reason = format!("and {twin} are two paths to one disk ({wwn})");
         return Some((Code::DiskPaths, reason));
@@ -178,7 +184,7 @@ fn taken_out(disk: &Disk) -> Option<(Code, String)> {
 
 /// Another node of the same disk: the same world wide name, and the same serial number and size, since cheap drives
 /// share names. Names that the kernel makes up itself (`t10.…`) prove nothing.
-fn other_path<'a>(disk: &Disk, machine: &'a Machine) -> Option<&'a Path> {
+fn other_path<'a>(disk: &Disk, disks: &'a [Disk]) -> Option<&'a Path> {
     let real = ["naa.", "eui.", "nvme."]
         .iter()
         .any(|kind| disk.wwn.starts_with(kind));
@@ -189,15 +195,11 @@ fn other_path<'a>(disk: &Disk, machine: &'a Machine) -> Option<&'a Path> {
         other.path != disk.path
             && (&other.wwn, &other.serial, other.size) == (&disk.wwn, &disk.serial, disk.size)
     };
-    machine
-        .disks
-        .iter()
-        .find(same)
-        .map(|other| other.path.as_path())
+    disks.iter().find(same).map(|other| other.path.as_path())
 }
 
 /// Whether what is on a disk may be erased; the error is the reason in words.
-pub fn refuse_contents(disk: &Disk, wipe: Wipe) -> Result<(), (Code, String)> {
+fn refuse_contents(disk: &Disk, wipe: Wipe) -> Result<(), (Code, String)> {
     let Some(contents) = &disk.contents else {
         let reason = "was not looked at, so nobody knows what is on it";
         return Err((Code::DiskUnreadable, reason.to_owned()));

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::apply::{Tools, apply};
 use crate::check;
-use crate::choose::{Limits, choose, refuse_contents};
+use crate::choose::{Limits, choose, usable};
 use crate::choosing::{self, Question};
 use crate::code::{self, Code, Trouble};
 use crate::config::{Config, configure};
@@ -327,31 +327,25 @@ pub(crate) fn question<H: Host>(
     Question::after(trouble, known)
 }
 
-/// The disk: an image file if `--disk` names one, else a disk of this machine, which comes with it.
+/// The disk: an image file or a loop device if `--disk` names one, else a disk of this machine, which comes with it.
 fn target(
     request: &Request,
     config: &Config,
     payload: &Payload,
     host: &mut impl Host,
 ) -> Result<(Disk, Option<Machine>)> {
-    let named = Path::new(&request.disk);
-    if request.disk != "auto" && named.is_file() {
-        // Loop devices are made by absolute path, whatever the working directory is then.
-        let path = std::fs::canonicalize(named)
-            .with_context(|| format!("resolving {}", named.display()))?;
-        let mut disk = machine::image_file(&path)?;
-        disk.look(host);
-        refuse_contents(&disk, config.wipe)
-            .map_err(|(code, reason)| Trouble::new(code, format!("{disk} {reason}")))?;
-        return Ok((disk, None));
-    }
-    let mut machine: Machine = machine::read_machine(Path::new("/sys"), Path::new("/dev"))?;
-    machine.look_at_disks(host);
     let limits = Limits {
         medium: request.medium.as_deref(),
         wipe: config.wipe,
         fits: &|disk| fits(config, disk, payload),
     };
+    if let Some(mut disk) = machine::image(Path::new(&request.disk))? {
+        disk.look(host);
+        usable(&disk, &[], &limits)?;
+        return Ok((disk, None));
+    }
+    let mut machine: Machine = machine::read_machine(Path::new("/sys"), Path::new("/dev"))?;
+    machine.look_at_disks(host);
     let disk = choose(&config.wish, &machine, &limits)?;
     Ok((disk, Some(machine)))
 }

@@ -3,11 +3,13 @@
 mod usage;
 
 use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use host::Host;
+use nix::sys::stat::{major, minor};
 use serde::{Deserialize, Serialize};
 
 use crate::contents::{self, Contents};
@@ -29,6 +31,15 @@ pub enum Firmware {
     Bios,
     /// UEFI.
     Uefi,
+}
+
+impl std::fmt::Display for Firmware {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Bios => "BIOS",
+            Self::Uefi => "UEFI",
+        })
+    }
 }
 
 /// A whole disk.
@@ -253,6 +264,30 @@ pub fn wait_for_disks(sys: &Path, dev: &Path, quiet: Duration, limit: Duration) 
         }
     }
     Ok(())
+}
+
+/// The major number of loop devices (`Documentation/admin-guide/devices.txt` of the kernel).
+const LOOP: u64 = 7;
+
+/// Facts of a disk that is none of this machine: an image file, or a loop device, which stands for one; `None` if `path`
+/// is neither.
+pub fn image(path: &Path) -> Result<Option<Disk>> {
+    let Ok(facts) = fs::metadata(path) else {
+        return Ok(None);
+    };
+    // Loop devices over it are made by absolute path, whatever the working directory is then.
+    let absolute =
+        || fs::canonicalize(path).with_context(|| format!("resolving {}", path.display()));
+    if facts.file_type().is_file() {
+        return image_file(&absolute()?).map(Some);
+    }
+    let number = (major(facts.rdev()), minor(facts.rdev()));
+    if !facts.file_type().is_block_device() || number.0 != LOOP {
+        return Ok(None);
+    }
+    let mut disk = read_device(Path::new("/sys"), Path::new("/dev"), number)?;
+    disk.path = absolute()?;
+    Ok(Some(disk))
 }
 
 /// Facts of a raw disk image: the disk that exists only as a file.

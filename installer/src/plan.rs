@@ -4,6 +4,7 @@
 //! carrying it out decides nothing. `landfall plan` prints what `landfall install` would do; there is no other dry run.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use anyhow::Result;
 use partition::{
@@ -59,6 +60,10 @@ pub struct Plan {
     /// The partitions that are kept with what is on them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub keeps: Vec<keep::Keeps>,
+    /// The firmware that starts the disk in the end.
+    pub starts_under: Vec<Firmware>,
+    /// Folder of the payload that everything comes from.
+    pub source: PathBuf,
     /// Image that both slots get.
     pub image_id: String,
     /// Version of that image.
@@ -147,11 +152,10 @@ pub fn plan(inputs: &Inputs<'_>, mut id: impl FnMut() -> Uuid) -> Result<Plan> {
         },
     });
     steps.push(Step::Unmount);
-    let boot_code = Content(bios.map(|bios| bios.boot_code.to_vec()).unwrap_or_default());
     steps.push(Step::MakeBootable {
         partition: esp.map(|esp| esp.number),
-        boot_code,
-        active: is_active(inputs.firmware),
+        active: bios.is_some() && is_active(inputs.firmware),
+        boot_code: Content(bios.map(|bios| bios.boot_code.to_vec()).unwrap_or_default()),
     });
 
     Ok(Plan {
@@ -164,6 +168,8 @@ pub fn plan(inputs: &Inputs<'_>, mut id: impl FnMut() -> Uuid) -> Result<Plan> {
         },
         keeps: inputs.kept.map(keep::keeps).unwrap_or_default(),
         disk: inputs.disk.clone(),
+        starts_under: starts_under(inputs.disk, &layout),
+        source: inputs.payload.folder.clone(),
         image_id: inputs.payload.manifest.image_id.to_string(),
         version: inputs.payload.manifest.version.clone(),
         layout,
@@ -278,6 +284,13 @@ fn refuse_firmware(table: Table, firmware: Option<Firmware>) -> Result<(), Troub
     }
 }
 
+/// The firmware that starts a disk with this layout.
+fn starts_under(disk: &Disk, layout: &Layout) -> Vec<Firmware> {
+    let bios = (disk.sector == 512).then_some(Firmware::Bios);
+    let uefi = layout.partition(Role::Esp).map(|_| Firmware::Uefi);
+    bios.into_iter().chain(uefi).collect()
+}
+
 /// Whether the protective entry of a GPT gets the active flag.
 ///
 /// Some BIOSes start no disk without it; the specification of UEFI wants it clear (UEFI 2.10, table 5.4), and some UEFI
@@ -345,7 +358,18 @@ impl fmt::Display for Plan {
             let all: Vec<String> = self.keeps.iter().map(ToString::to_string).collect();
             writeln!(f, "Keeps:     {}", all.join(", "))?;
         }
-        writeln!(f, "Image:     {} ({})\n", self.version, self.image_id)?;
+        writeln!(f, "Image:     {} ({})", self.version, self.image_id)?;
+        writeln!(f, "Source:    {}", self.source.display())?;
+        let table = match self.layout.table() {
+            Table::Gpt => "GPT",
+            Table::Mbr => "MBR",
+        };
+        let all: Vec<String> = self.starts_under.iter().map(ToString::to_string).collect();
+        writeln!(
+            f,
+            "Table:     {table}; starts under {}\n",
+            all.join(" and ")
+        )?;
         writeln!(f, "{}", self.layout)?;
         for note in self.layout.notes() {
             writeln!(f, "note: {note}")?;

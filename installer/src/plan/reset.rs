@@ -13,7 +13,7 @@ use super::env;
 use super::{
     Content, ESP_BOOT, ESP_SHIM, ESP_STUBS, ESP_WAITING, LOG_FOLDER, MENU_TITLE, NEXT_ENTRY, Place,
     Plan, REGISTRATION, SAVED_ENTRY, Step, bios_boot, esp_copies, fill_esp, is_active,
-    make_filesystem, mount, of, render,
+    make_filesystem, mount, of, render, starts_under,
 };
 use crate::bootloader::render_env;
 use crate::code::{Code, OrTrouble, Trouble};
@@ -117,6 +117,8 @@ pub fn plan(inputs: &ResetInputs<'_>, mut id: impl FnMut() -> Uuid) -> Result<Pl
     Ok(Plan {
         destroys: format!("the data on the persistent partition of {disk}, and both systems"),
         disk: disk.clone(),
+        starts_under: starts_under(disk, layout),
+        source: payload.folder.clone(),
         image_id: payload.manifest.image_id.to_string(),
         version: payload.manifest.version.clone(),
         layout: layout.clone(),
@@ -232,9 +234,9 @@ fn boot_files(
             core: Content(bios.core.clone()),
         });
     }
-    let boot_code = bios.map_or_else(|| vec![0; 440], |bios| bios.boot_code.to_vec());
     // A flag that is there stays: it was right for the machine that the disk was made in.
-    let active = found.active || is_active(inputs.firmware);
+    let active = found.active || bios.is_some() && is_active(inputs.firmware);
+    let boot_code = bios.map_or_else(|| vec![0; 440], |bios| bios.boot_code.to_vec());
     if found.boot_code != boot_code || found.active != active {
         steps.push(Step::WriteBootSector {
             boot_code: Content(boot_code),

@@ -7,6 +7,7 @@
 )]
 
 mod again;
+mod block;
 mod cli;
 mod consent;
 mod disk;
