@@ -6,118 +6,22 @@
     reason = "a test that cannot prepare itself fails"
 )]
 
-use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+mod fixtures;
+mod tables;
 
-use image::manifest::{CHUNK_SIZE, Chunk, FileEntry};
-use image::{Digest, Kind, Manifest};
+use std::fmt::Write as _;
+use std::path::Path;
+
 use installer::choose::{Limits, choose};
 use installer::code;
-use installer::config::{Config, configure};
+use installer::config::Config;
 use installer::hooks::{Hooks, Runner};
-use installer::machine::{Disk, Firmware, Machine};
-use installer::payload::{BOOT_FILES, Payload};
+use installer::machine::Machine;
 use installer::plan::{Content, Inputs, Plan, Step, fits, plan};
 use partition::{Bytes, SectorSize, Wanted};
-use userdata::{Parsed, UserData};
-use uuid::Uuid;
+use userdata::UserData;
 
-const MIB: u64 = 1 << 20;
-/// What a password becomes here; a real hash has a random salt.
-const HASH: &str = "$6$canary-hash-d3b1";
-
-fn fixture(path: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures")
-        .join(path);
-    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-fn machine(name: &str) -> Machine {
-    serde_json::from_str(&fixture(&format!("machines/{name}.json"))).unwrap()
-}
-
-fn user_data(name: &str) -> UserData {
-    let text = fixture(&format!("user-data/{name}.yaml"));
-    let Parsed {
-        findings,
-        user_data,
-    } = userdata::parse(name, text.as_bytes());
-    user_data.unwrap_or_else(|| panic!("{findings:#?}"))
-}
-
-fn config(user_data: &UserData, disk: &str) -> anyhow::Result<Config> {
-    configure(user_data, disk, &mut |_| HASH.to_owned())
-}
-
-/// A payload of a plausible size that is on no medium: a plan needs its lengths and GRUB for BIOS only.
-fn payload() -> Payload {
-    let slot = 700 * MIB;
-    let chunks = slot / u64::from(CHUNK_SIZE);
-    let frame = 2 << 20;
-    let mut bios_boot = vec![0; 512];
-    bios_boot[0x66..0x68].copy_from_slice(&[0xeb, 0x05]);
-    bios_boot[510..].copy_from_slice(&[0x55, 0xaa]);
-    let mut bios_core = vec![0; 3 * 512];
-    bios_core[510..512].copy_from_slice(&0x0820_u16.to_le_bytes());
-    let file = |path: &str| FileEntry {
-        path: path.to_owned(),
-        size: 3 * MIB,
-        blake3: Digest::of(path.as_bytes()),
-    };
-    let mut files: Vec<FileEntry> = BOOT_FILES.iter().map(|path| file(path)).collect();
-    files.push(file("boot/mmx64.efi"));
-    Payload {
-        folder: PathBuf::from("/payload"),
-        bios_boot,
-        bios_core_mbr: Some(bios_core.clone()),
-        bios_core,
-        manifest: Manifest {
-            format: Manifest::FORMAT,
-            image_id: "00112233445566778899aabbccddeeff".parse().unwrap(),
-            kind: Kind::Native,
-            version: "1.2.3".to_owned(),
-            build: "test".to_owned(),
-            kernel_version: "6.1.0-test".to_owned(),
-            raw_size: slot,
-            raw_blake3: Digest::of(b"slot"),
-            chunk_size: CHUNK_SIZE,
-            chunks: (0..chunks)
-                .map(|index| Chunk {
-                    offset_in_zst: index * u64::from(frame),
-                    compressed_len: frame,
-                    raw_len: CHUNK_SIZE,
-                    blake3: Digest::of(&index.to_le_bytes()),
-                })
-                .collect(),
-            files,
-        },
-    }
-}
-
-/// Ids that count up, so that a plan is the same in every run.
-fn counting() -> impl FnMut() -> Uuid {
-    let mut last = 0x00c0_ffee_0000_4000_8000_0000_0000_0000;
-    move || {
-        last += 1;
-        Uuid::from_u128(last)
-    }
-}
-
-fn plan_for(config: &Config, disk: &Disk, payload: &Payload) -> anyhow::Result<Plan> {
-    let inputs = Inputs {
-        config,
-        disk,
-        kept: None,
-        payload,
-        hooks: &Hooks::default(),
-        media_id: "ffeeddccbbaa99887766554433221100",
-        esp_stub: "# the stub\n",
-        firmware: None,
-        entries: None,
-    };
-    plan(&inputs, counting())
-}
+use fixtures::{HASH, MIB, config, counting, machine, payload, plan_for, user_data};
 
 /// From fixtures to a plan, as `landfall plan` does it on a machine with these facts.
 fn planned(
@@ -230,62 +134,6 @@ fn fault_40_firmware_makes_no_difference_since_one_disk_boots_by_both() {
         case("bios-virtio", "eks-hybrid"),
         case("uefi-virtio", "eks-hybrid")
     );
-}
-
-/// A plan for a machine that was started by this firmware.
-fn planned_by(firmware: Option<Firmware>, user_data: &str) -> anyhow::Result<Plan> {
-    let user_data = userdata::parse("u", user_data.as_bytes());
-    let config = config(&user_data.user_data.unwrap(), "auto").unwrap();
-    let machine = machine("bios-virtio");
-    let inputs = Inputs {
-        config: &config,
-        disk: &machine.disks[0],
-        kept: None,
-        payload: &payload(),
-        hooks: &Hooks::default(),
-        media_id: "ffeeddccbbaa99887766554433221100",
-        esp_stub: "# the stub\n",
-        firmware,
-        entries: None,
-    };
-    plan(&inputs, counting())
-}
-
-const MBR: &str = "#cloud-config\nlandfall: {table: mbr}\n";
-
-#[test]
-fn an_mbr_has_four_partitions_and_neither_esp_nor_boot_entry() {
-    let plan = planned_by(Some(Firmware::Bios), MBR).unwrap();
-    insta::assert_snapshot!(plan);
-    let json = serde_json::to_value(&plan).unwrap();
-    let last = json["steps"].as_array().unwrap().last().unwrap();
-    assert_eq!(last["step"], "make-bootable");
-    assert!(last.get("partition").is_none(), "{last}");
-    // An image file may go into a machine with a BIOS.
-    assert!(planned_by(None, MBR).is_ok());
-}
-
-#[test]
-fn an_mbr_is_refused_on_a_machine_that_was_started_by_uefi() {
-    let error = planned_by(Some(Firmware::Uefi), MBR).unwrap_err();
-    let trouble = code::find(&error).unwrap();
-    assert_eq!(trouble.code.as_str(), "LF-D08", "{trouble}");
-    assert!(trouble.reason.contains("started by UEFI"), "{trouble}");
-}
-
-#[test]
-fn the_protective_entry_is_active_for_a_bios_and_as_its_specification_wants_it_for_uefi() {
-    for (firmware, expected) in [
-        (Some(Firmware::Bios), true),
-        (Some(Firmware::Uefi), false),
-        (None, true),
-    ] {
-        let plan = planned_by(firmware, "#cloud-config\ninstall: {}\n").unwrap();
-        let Some(Step::MakeBootable { active, .. }) = plan.steps.last() else {
-            panic!("{plan}");
-        };
-        assert_eq!(*active, expected, "{firmware:?}");
-    }
 }
 
 #[test]
