@@ -47,7 +47,9 @@ impl<'a> Call<'a> {
         Self {
             media_id: words().find_map(|word| word.strip_prefix("landfall.media=")),
             state: words().find_map(|word| word.strip_prefix("landfall.state=")),
-            turn: words().find_map(|word| word.strip_prefix("landfall.turn=")),
+            turn: words()
+                .find_map(|word| word.strip_prefix("landfall.turn="))
+                .filter(|turn| !turn.is_empty()),
             recovery: words().any(|word| word == "landfall.recovery"),
             reset: words().any(|word| word == "kairos.reset"),
             reinstall: words().any(|word| word == installed::REINSTALL),
@@ -210,7 +212,7 @@ mod tests {
             reset: false,
             reinstall: false,
         };
-        let similar = "quiet kairos.resetx xlandfall.recovery landfall.reinstall=0";
+        let similar = "quiet kairos.resetx xlandfall.recovery landfall.reinstall=0 landfall.turn=";
         assert_eq!(Call::parse(similar), plain);
     }
 
