@@ -209,15 +209,18 @@ impl Code {
                 "Restart the machine; to repair its disk, start it from an install medium."
             }
             Self::ResetFailed => {
-                "Restart the machine, or try the reset again; if it fails again, the disk may be worn out: replace it."
+                "Restart the machine, or try it again; if it fails again, the disk may be worn out: replace it."
             }
             Self::ResetUnfinished => {
-                "Try the reset again; if it fails again, replace the disk and start from an install medium."
+                "Try it again; if it fails again, replace the disk and start from an install medium."
             }
             Self::NotInstalled => {
                 "Choose the disk that holds the installation, or install anew with `landfall.mode: fresh`, which loses all data."
             }
-            Self::NoRoomToKeep | Self::NothingToKeep | Self::OtherKind => {
+            Self::NothingToKeep => {
+                "Save what can be saved; then reset the machine from its recovery system, or install anew with `landfall.mode: fresh`. Both lose all data."
+            }
+            Self::NoRoomToKeep | Self::OtherKind => {
                 "Save the data, then install anew with `landfall.mode: fresh`, which loses all data on the disk."
             }
             Self::ToolMissing => "Rebuild the provider image with Landfall's dracut module.",

@@ -166,7 +166,10 @@ pub fn plan(inputs: &Inputs<'_>, mut id: impl FnMut() -> Uuid) -> Result<Plan> {
             ),
             None => destroys(inputs.disk),
         },
-        keeps: inputs.kept.map(keep::keeps).unwrap_or_default(),
+        keeps: match inputs.kept {
+            Some(kept) => keep::keeps(&kept.layout, kept.oem.is_ok()),
+            None => Vec::new(),
+        },
         disk: inputs.disk.clone(),
         starts_under: starts_under(inputs.disk, &layout),
         source: inputs.payload.folder.clone(),

@@ -6,7 +6,7 @@
 //!                  |
 //!            refused, failed
 //!                  v
-//! recovery ---> choice --> restart | reset | switch off; without a key for ten minutes: restart
+//! recovery ---> choice --> restart | repair | reset | switch off; without a key for ten minutes: restart
 //! ```
 
 use std::convert::Infallible;
@@ -22,6 +22,7 @@ use tui::console::{Console, Mode, View};
 use crate::check;
 use crate::code::{Code, Trouble, find};
 use crate::machine::read_machine;
+use crate::plan::reset::Depth;
 use crate::report::{Event, EventWriter, Finished, Next, Outcome};
 use crate::screens::{InstallView, console_paths, open_consoles, open_for_install, show};
 use crate::{live, medium};
@@ -31,7 +32,7 @@ pub mod menu;
 pub mod reset;
 
 use keys::Keys;
-use menu::{Choice, Menu};
+use menu::{Choice, Ended, Menu};
 use reset::{Request, reset};
 
 /// Without a key for so long, the machine restarts into its default entry: it may have come here by itself.
@@ -57,7 +58,7 @@ pub struct Call<'a> {
 pub fn run(call: Call<'_>, mut events: EventWriter) -> Result<Infallible> {
     let mut ended = None;
     if call.reset {
-        ended = attempt(call, &mut events)?;
+        ended = attempt(call, Depth::Reset, &mut events)?;
     } else {
         events.write(&Event::Started {
             program: "recovery".into(),
@@ -73,16 +74,16 @@ pub fn run(call: Call<'_>, mut events: EventWriter) -> Result<Infallible> {
         match choice {
             Choice::Restart => return restart(RebootMode::RB_AUTOBOOT),
             Choice::PowerOff => return restart(RebootMode::RB_POWER_OFF),
-            Choice::Reset => ended = attempt(call, &mut events)?,
+            Choice::Again(depth) => ended = attempt(call, depth, &mut events)?,
         }
     }
 }
 
-/// One reset. Comes back only with the trouble; after a good end the machine restarts.
-fn attempt(call: Call<'_>, events: &mut EventWriter) -> Result<Option<Finished>> {
+/// One reset or repair. Comes back only with the trouble; after a good end the machine restarts.
+fn attempt(call: Call<'_>, depth: Depth, events: &mut EventWriter) -> Result<Option<Ended>> {
     let mut view = InstallView::new(open_consoles(open_for_install));
     view.draw();
-    let finished = match request(call) {
+    let finished = match request(call, depth) {
         Ok(request) => {
             let mut tell = |event: &Event| {
                 events.write(event);
@@ -103,12 +104,12 @@ fn attempt(call: Call<'_>, events: &mut EventWriter) -> Result<Option<Finished>>
         }
     };
     if finished.next != Next::Reboot {
-        return Ok(Some(finished));
+        return Ok(Some(Ended { depth, finished }));
     }
     live::end(&finished, &mut view).map(|never| match never {})
 }
 
-fn request(call: Call<'_>) -> Result<Request> {
+fn request(call: Call<'_>, depth: Depth) -> Result<Request> {
     let (Some(media_id), Some(state)) = (call.media_id, call.state) else {
         return Err(Trouble::new(
             Code::RecoveryDisk,
@@ -121,6 +122,7 @@ fn request(call: Call<'_>) -> Result<Request> {
     let machine = || read_machine(Path::new("/sys"), Path::new("/dev"));
     let disks = || Ok(machine()?.disks);
     Ok(Request {
+        depth,
         disk: medium::find_disk(state, call.turn, disks, medium::PATIENCE, &mut Linux)?,
         media_id: media_id.to_owned(),
         live: Path::new(medium::MOUNT_POINT).to_owned(),
@@ -130,7 +132,7 @@ fn request(call: Call<'_>) -> Result<Request> {
 }
 
 /// Lets somebody choose, on any console.
-fn ask(ended: Option<Finished>, events: &mut EventWriter) -> Choice {
+fn ask(ended: Option<Ended>, events: &mut EventWriter) -> Choice {
     let mut menu = Menu::new(ended);
     let mut consoles = open_consoles(open_for_install);
     decide(&mut menu, &mut keyboards(), PATIENCE, &mut |menu, left| {
@@ -225,7 +227,7 @@ mod tests {
     #[test]
     fn without_a_key_the_machine_restarts_also_while_the_word_is_being_typed() {
         let mut menu = Menu::new(None);
-        menu.key(keys::Key::Char('2'));
+        menu.key(keys::Key::Char('3'));
         let mut shown = 0;
         let patience = Duration::from_millis(20);
         let choice = decide(&mut menu, &mut Keys::open([]), patience, &mut |_, left| {
@@ -239,9 +241,9 @@ mod tests {
     #[test]
     fn what_is_typed_at_a_terminal_becomes_a_choice() {
         let (mut keyboard, mut keys) = typed_at_a_terminal();
-        keyboard.write_all(b"2RESET\r").unwrap();
+        keyboard.write_all(b"3RESET\r").unwrap();
         let patience = Duration::from_mins(1);
         let choice = decide(&mut Menu::new(None), &mut keys, patience, &mut |_, _| ());
-        assert_eq!(choice, Choice::Reset);
+        assert_eq!(choice, Choice::Again(Depth::Reset));
     }
 }

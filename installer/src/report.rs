@@ -90,7 +90,7 @@ impl Phase {
 pub enum Event {
     /// The program runs.
     Started {
-        /// Which one: `install`, `reset`, or `recovery` for the choice between them.
+        /// Which one: `install`, `repair`, `reset`, or `recovery` for the choice between them.
         program: String,
         /// Version of Landfall.
         version: String,

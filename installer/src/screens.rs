@@ -172,9 +172,11 @@ fn follow(screen: &mut InstallScreen, event: &Event) {
     match event {
         Event::Started { program, .. } => {
             *screen = blank();
-            if program == "reset" {
-                screen.work = Work::Reset;
-            }
+            screen.work = match program.as_str() {
+                "repair" => Work::Repair,
+                "reset" => Work::Reset,
+                _ => Work::Install,
+            };
             screen.current = CHECKING.into();
         }
         Event::Step {

@@ -73,6 +73,8 @@ pub enum Work {
     /// A system is laid on a disk.
     #[default]
     Install,
+    /// Both systems are written again from the recovery partition, and all data stays.
+    Repair,
     /// An installed system is written again from its recovery partition.
     Reset,
 }
@@ -82,6 +84,7 @@ impl Work {
     const fn doing(self) -> &'static str {
         match self {
             Self::Install => "Installing",
+            Self::Repair => "Repairing",
             Self::Reset => "Resetting",
         }
     }
@@ -90,6 +93,7 @@ impl Work {
     pub(crate) const fn done(self) -> &'static str {
         match self {
             Self::Install => "Installed",
+            Self::Repair => "Repaired",
             Self::Reset => "Reset",
         }
     }

@@ -87,7 +87,7 @@ impl std::fmt::Display for Keeps {
 
 /// Refuses what cannot end well, before anything is written.
 pub(super) fn check(inputs: &Inputs<'_>, kept: &Kept) -> Result<(), Trouble> {
-    check_persistent(kept)?;
+    check_persistent(&kept.layout, kept.persistent.as_ref())?;
     check_kind(inputs, kept)?;
     check_extra(inputs, kept)?;
     check_room(inputs, kept)?;
@@ -95,13 +95,13 @@ pub(super) fn check(inputs: &Inputs<'_>, kept: &Kept) -> Result<(), Trouble> {
 }
 
 /// A file system that the new system can mount; that it had errors is no reason to destroy it.
-fn check_persistent(kept: &Kept) -> Result<(), Trouble> {
+pub(super) fn check_persistent(
+    layout: &Layout,
+    superblock: Option<&Superblock>,
+) -> Result<(), Trouble> {
     let refuse = |reason: String| Err(Trouble::new(Code::NothingToKeep, reason));
-    let size = kept
-        .layout
-        .partition(Role::Persistent)
-        .map(|part| part.size);
-    let Some(superblock) = &kept.persistent else {
+    let size = layout.partition(Role::Persistent).map(|part| part.size);
+    let Some(superblock) = superblock else {
         return refuse("partition persistent has no ext4 file system".to_owned());
     };
     let label = Role::Persistent.filesystem_label().unwrap_or_default();
@@ -207,14 +207,14 @@ fn check_oem(inputs: &Inputs<'_>, kept: &Kept) -> Result<(), Trouble> {
     }
 }
 
-/// What stays, in the order of the disk.
-pub(super) fn keeps(kept: &Kept) -> Vec<Keeps> {
+/// What stays, in the order of the disk; `oem` says whether that can be read.
+pub(super) fn keeps(layout: &Layout, oem: bool) -> Vec<Keeps> {
     let stays = |part: &&Partition| match part.role {
         Role::Persistent | Role::Extra => true,
-        Role::Oem => kept.oem.is_ok(),
+        Role::Oem => oem,
         _ => false,
     };
-    let parts = kept.layout.partitions().iter().filter(stays);
+    let parts = layout.partitions().iter().filter(stays);
     parts
         .map(|part| Keeps {
             partition: part.name.clone(),
@@ -306,10 +306,23 @@ pub(super) fn menu_title<'a>(inputs: &'a Inputs<'_>, kept: Option<&'a Kept>) -> 
     found.or(wish).unwrap_or(MENU_TITLE)
 }
 
-/// The environment block of a host whose OEM partition stays; `None` if it is right already.
-///
 /// Which entry starts is Palette's agent's to say, but for the entry of one boot: one that resets the host would erase
-/// what is kept here.
+/// what is kept.
+pub(super) fn settle_entries(variables: &mut Variables, cluster_stages: bool) {
+    if env::value(variables, SAVED_ENTRY).is_empty() {
+        let entry = if cluster_stages {
+            ACTIVE_ENTRY
+        } else {
+            REGISTRATION
+        };
+        env::set(variables, SAVED_ENTRY, entry);
+    }
+    if !env::value(variables, NEXT_ENTRY).is_empty() {
+        env::set(variables, NEXT_ENTRY, "");
+    }
+}
+
+/// The environment block of a host whose OEM partition stays; `None` if it is right already.
 pub(super) fn grubenv(inputs: &Inputs<'_>, kept: &Kept, oem: &Oem) -> Result<Option<Vec<u8>>> {
     let read = oem.grubenv.as_deref().and_then(env::parse);
     let old = &oem.grub_options;
@@ -324,17 +337,7 @@ pub(super) fn grubenv(inputs: &Inputs<'_>, kept: &Kept, oem: &Oem) -> Result<Opt
             env::set(&mut variables, name, value);
         }
     }
-    if env::value(&variables, SAVED_ENTRY).is_empty() {
-        let entry = if oem.cluster_stages {
-            ACTIVE_ENTRY
-        } else {
-            REGISTRATION
-        };
-        env::set(&mut variables, SAVED_ENTRY, entry);
-    }
-    if !env::value(&variables, NEXT_ENTRY).is_empty() {
-        env::set(&mut variables, NEXT_ENTRY, "");
-    }
+    settle_entries(&mut variables, oem.cluster_stages);
     if read.as_ref() == Some(&variables) {
         return Ok(None);
     }

@@ -4,29 +4,32 @@
 //! the boot files and the persistent partition become as after an install. The order is that of what can be lost: first
 //! a new system beside the old one, then the boot files, and the data only when all of that is there. A slot is replaced
 //! by one rename, after its successor was read back, so at every moment there is a system that starts.
+//!
+//! A repair is a reset that ends before the data: nothing on the persistent partition is read or written, and OEM stays
+//! as it is but for the entry of the next start.
 
 use anyhow::Result;
 use partition::{BiosBoot, Layout, ReadTable, Role};
 use uuid::Uuid;
 
 use super::env;
+use super::keep;
 use super::{
-    Content, ESP_BOOT, ESP_SHIM, ESP_STUBS, ESP_WAITING, LOG_FOLDER, MENU_TITLE, NEXT_ENTRY, Place,
-    Plan, REGISTRATION, SAVED_ENTRY, Step, bios_boot, esp_copies, fill_esp, is_active,
-    make_filesystem, mount, of, render, starts_under,
+    Content, ESP_BOOT, ESP_SHIM, ESP_STUBS, ESP_WAITING, LOG_FOLDER, MENU_TITLE, Place, Plan, Step,
+    bios_boot, esp_copies, fill_esp, is_active, make_filesystem, mount, of, starts_under,
 };
 use crate::bootloader::render_env;
 use crate::code::{Code, OrTrouble, Trouble};
 use crate::hooks::around_reset;
 use crate::machine::{Disk, Firmware};
 use crate::payload::Payload;
+use crate::superblock::Superblock;
 
 mod aftermath;
+mod environment;
 
 pub use aftermath::{Aftermath, aftermath};
-
-/// The entry that resets.
-const RESET_ENTRY: &str = "statereset";
+use environment::Environment;
 
 /// Stages that Palette's agent leaves on OEM for a host in a cluster. A host that is to register again must not have
 /// them (`reference/palette.md` 3.3).
@@ -35,6 +38,28 @@ pub const CLUSTER_STAGES: &str = "80_stylus.yaml";
 const ACTIVE: &str = "cOS/active.img";
 const PASSIVE: &str = "cOS/passive.img";
 const TRANSITION: &str = "cOS/transition.img";
+
+/// Where a repair leaves its log: the persistent partition is not touched, and recovery is the source.
+const REPAIR_LOG: &str = "landfall/log";
+
+/// How much is written again from the recovery partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// Both systems and the boot files.
+    Repair,
+    /// These, and the persistent partition is made anew: the host registers again.
+    Reset,
+}
+
+impl Depth {
+    /// The word for it, in events, in names of files and on the screen.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Repair => "repair",
+            Self::Reset => "reset",
+        }
+    }
+}
 
 /// What was found on the disk, read before anything is written.
 #[derive(Debug, Clone, Default)]
@@ -45,6 +70,8 @@ pub struct Found {
     pub grub_oem_env: Option<Vec<u8>>,
     /// [`CLUSTER_STAGES`] is on the OEM partition.
     pub cluster_stages: bool,
+    /// Superblock of the persistent partition.
+    pub persistent: Option<Superblock>,
     /// The EFI system partition is readable and has its boot files.
     pub esp_sound: bool,
     /// Where GRUB's core image for BIOS lies, whole.
@@ -64,6 +91,8 @@ pub struct Found {
 /// Everything a reset is planned from.
 #[derive(Debug)]
 pub struct ResetInputs<'a> {
+    /// How much is written again.
+    pub depth: Depth,
     /// The disk that is reset.
     pub disk: &'a Disk,
     /// Its partitions.
@@ -86,52 +115,83 @@ pub fn layout_of(table: &ReadTable) -> Result<Layout> {
     })
 }
 
-/// Decides the whole reset. `id` is asked for the UUID of every file system that is made.
+/// Decides the whole reset or repair. `id` is asked for the UUID of every file system that is made.
 pub fn plan(inputs: &ResetInputs<'_>, mut id: impl FnMut() -> Uuid) -> Result<Plan> {
     let ResetInputs {
+        depth,
         disk,
         layout,
         payload,
         found,
         ..
     } = *inputs;
-    let environment = Environment::of(found)?;
+    if depth == Depth::Repair {
+        keep::check_persistent(layout, found.persistent.as_ref())?;
+    }
+    let environment = Environment::of(found, depth)?;
     let bios = bios_boot(disk, payload, layout)?;
-    let persistent = of(layout, Role::Persistent)?;
 
     let mut steps = before(inputs)?;
     steps.extend(slot(inputs, ACTIVE)?);
     steps.extend(slot(inputs, PASSIVE)?);
     steps.extend(configuration(inputs, &environment)?);
     steps.extend(boot_files(inputs, bios, &mut id));
-    steps.push(mount(of(layout, Role::Oem)?));
-    steps.extend(environment.mark());
-    steps.extend([make_filesystem(persistent, id()), mount(persistent)]);
-    steps.extend(after(inputs)?);
-    steps.push(Step::KeepLog {
-        to: Place::new("persistent", LOG_FOLDER),
+    steps.extend(match depth {
+        Depth::Repair => keep_log(inputs)?,
+        Depth::Reset => new_data(inputs, &environment, id())?,
     });
-    steps.extend(environment.clear_mark());
     steps.push(Step::Unmount);
 
     Ok(Plan {
-        destroys: format!("the data on the persistent partition of {disk}, and both systems"),
+        destroys: match depth {
+            Depth::Repair => format!("both systems and the boot files on {disk}"),
+            Depth::Reset => {
+                format!("the data on the persistent partition of {disk}, and both systems")
+            }
+        },
         disk: disk.clone(),
         starts_under: starts_under(disk, layout),
         source: payload.folder.clone(),
         image_id: payload.manifest.image_id.to_string(),
         version: payload.manifest.version.clone(),
         layout: layout.clone(),
-        keeps: Vec::new(),
+        keeps: match depth {
+            Depth::Repair => keep::keeps(layout, true),
+            Depth::Reset => Vec::new(),
+        },
         notes: Vec::new(),
         steps,
     })
 }
 
+/// The end of a repair.
+fn keep_log(inputs: &ResetInputs<'_>) -> Result<Vec<Step>> {
+    Ok(vec![
+        mount(of(inputs.layout, Role::State)?),
+        Step::KeepLog {
+            to: Place::new("state", REPAIR_LOG),
+        },
+    ])
+}
+
+/// The end of a reset: from the mark on, the data is gone, and the machine comes back here until it has a new place for it.
+fn new_data(inputs: &ResetInputs<'_>, environment: &Environment, id: Uuid) -> Result<Vec<Step>> {
+    let persistent = of(inputs.layout, Role::Persistent)?;
+    let mut steps = vec![mount(of(inputs.layout, Role::Oem)?)];
+    steps.extend(environment.mark());
+    steps.extend([make_filesystem(persistent, id), mount(persistent)]);
+    steps.extend(after(inputs)?);
+    steps.push(Step::KeepLog {
+        to: Place::new("persistent", LOG_FOLDER),
+    });
+    steps.extend(environment.clear_mark());
+    Ok(steps)
+}
+
 /// The operator's stage before anything is changed.
 fn before(inputs: &ResetInputs<'_>) -> Result<Vec<Step>> {
     let mut run = around_reset(&inputs.found.stages, true).peekable();
-    if run.peek().is_none() {
+    if inputs.depth == Depth::Repair || run.peek().is_none() {
         return Ok(Vec::new());
     }
     let mut steps = vec![
@@ -202,7 +262,7 @@ fn configuration(inputs: &ResetInputs<'_>, environment: &Environment) -> Result<
         let to = Place::new("oem", "grubenv");
         steps.push(write(to, environment.kept.clone()));
     }
-    if found.cluster_stages {
+    if found.cluster_stages && inputs.depth == Depth::Reset {
         steps.push(Step::Remove {
             place: Place::new("oem", CLUSTER_STAGES),
         });
@@ -289,55 +349,7 @@ fn beside_on_esp(
     (fill, names)
 }
 
-/// The environment block on OEM: as it stays, and as it is while the data is being erased.
-struct Environment {
-    kept: Vec<u8>,
-    /// Makes GRUB start the reset again after a power cut: a half-made persistent partition boots nothing else. `None`
-    /// if the operator's variables leave no room for it.
-    marked: Option<Vec<u8>>,
-}
-
-impl Environment {
-    /// A sound block stays as it is, byte for byte, but for the entry that the machine starts next.
-    fn of(found: &Found) -> Result<Self> {
-        let read = found.grubenv.as_deref().and_then(env::parse);
-        let mut variables = read.clone().unwrap_or_else(|| found.grub_options.clone());
-        env::set(&mut variables, SAVED_ENTRY, REGISTRATION);
-        if !env::value(&variables, NEXT_ENTRY).is_empty() {
-            env::set(&mut variables, NEXT_ENTRY, "");
-        }
-        let kept = match &found.grubenv {
-            Some(bytes) if read.as_ref() == Some(&variables) => bytes.clone(),
-            _ => render(&variables).or_trouble(Code::RecoveryDisk)?,
-        };
-        env::set(&mut variables, NEXT_ENTRY, RESET_ENTRY);
-        Ok(Self {
-            kept,
-            marked: render(&variables).ok(),
-        })
-    }
-
-    fn mark(&self) -> Option<Step> {
-        self.marked
-            .clone()
-            .map(|block| overwrite(block, "make an interrupted reset start again by itself"))
-    }
-
-    fn clear_mark(&self) -> Option<Step> {
-        let purpose = "let the machine start into the new system";
-        self.marked
-            .as_ref()
-            .map(|_| overwrite(self.kept.clone(), purpose))
-    }
-}
-
-fn overwrite(block: Vec<u8>, purpose: &'static str) -> Step {
-    Step::Overwrite {
-        to: Place::new("oem", "grubenv"),
-        content: Content(block),
-        purpose,
-    }
-}
-
+#[cfg(test)]
+mod repair_tests;
 #[cfg(test)]
 pub(super) mod tests;

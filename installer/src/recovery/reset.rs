@@ -1,4 +1,4 @@
-//! The reset from end to end: refuse first, then the plan, then what is true afterwards.
+//! A reset or a repair from end to end: refuse first, then the plan, then what is true afterwards.
 
 use std::cell::RefCell;
 use std::fs::{self, File};
@@ -21,15 +21,18 @@ use crate::log::Log;
 use crate::machine::{Disk, Firmware};
 use crate::medium::Recovery;
 use crate::payload::Payload;
-use crate::plan::reset::{CLUSTER_STAGES, Found, ResetInputs, aftermath, layout_of, plan};
+use crate::plan::reset::{CLUSTER_STAGES, Depth, Found, ResetInputs, aftermath, layout_of, plan};
 use crate::plan::{ESP_BOOT, Plan};
 use crate::progress::Meter;
 use crate::register;
 use crate::report::{Event, Finished, Next, Outcome, Phase};
+use crate::superblock;
 
-/// What is reset, and with what.
+/// What is written again, and with what.
 #[derive(Debug, Clone)]
 pub struct Request {
+    /// How much.
+    pub depth: Depth,
     /// The disk: it holds the recovery partition that is the source, and it is the target.
     pub disk: Disk,
     /// Id of the medium that the recovery partition must hold.
@@ -42,7 +45,7 @@ pub struct Request {
     pub firmware: Option<Firmware>,
 }
 
-/// Resets, telling every event on the way; the last one is always [`Event::Finished`], which is returned too.
+/// Resets or repairs, telling every event on the way; the last one is always [`Event::Finished`], which is returned too.
 pub fn reset<H: Host>(
     request: &Request,
     host: &mut H,
@@ -62,7 +65,7 @@ pub fn reset<H: Host>(
         on_event(&event);
     };
     tell(&Event::Started {
-        program: "reset".into(),
+        program: request.depth.word().into(),
         version: env!("CARGO_PKG_VERSION").into(),
         uptime_s: crate::log::uptime(),
     });
@@ -84,7 +87,7 @@ fn later(a: Phase, b: Phase) -> Phase {
     if (a as u8) < (b as u8) { b } else { a }
 }
 
-/// How a reset ended that did not succeed.
+/// How an attempt ended that did not succeed.
 enum End {
     /// Before the first write.
     Refused(anyhow::Error),
@@ -169,6 +172,7 @@ fn prepare<H: Host>(
     check_slot(&payload, tell)?;
     let found = look(request, disk, host)?;
     let inputs = ResetInputs {
+        depth: request.depth,
         disk: &request.disk,
         layout: disk.layout,
         payload: &payload,
@@ -199,7 +203,7 @@ fn check_slot(payload: &Payload, tell: &mut dyn FnMut(&Event)) -> Result<()> {
     .or_trouble(Code::ChunkBad)
 }
 
-/// Reads what a reset keeps or need not write.
+/// Reads what is kept or need not be written.
 fn look<H: Host>(request: &Request, disk: &OnDisk<'_>, host: &mut H) -> Result<Found> {
     let OnDisk {
         file,
@@ -215,6 +219,10 @@ fn look<H: Host>(request: &Request, disk: &OnDisk<'_>, host: &mut H) -> Result<F
         let length = usize::try_from(bios.size.get()).context("the place of GRUB for BIOS")?;
         found.bios = read_at(file, bios.start.get(), length).or_trouble(Code::RecoveryDisk)?;
     }
+    // From the disk itself: a mount would replay the journal.
+    let persistent = wanted(layout, Role::Persistent)?.start.get() + superblock::OFFSET;
+    let block = read_at(file, persistent, superblock::LENGTH).ok();
+    found.persistent = block.and_then(|block| superblock::read(&block));
 
     visit(request, wanted(layout, Role::Oem)?, host, |oem| {
         found.grubenv = fs::read(oem.join("grubenv")).ok();
@@ -285,7 +293,7 @@ fn carry_out<H: Host>(
         let files = log.borrow().files(plan);
         files
             .into_iter()
-            .map(|(name, bytes)| (name.replace("install", "reset"), bytes))
+            .map(|(name, bytes)| (name.replace("install", request.depth.word()), bytes))
             .collect()
     };
     let tools = Tools {

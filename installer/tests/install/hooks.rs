@@ -8,6 +8,7 @@ use host::{Argv, Linux};
 use installer::hooks::Runner;
 use installer::install::install;
 use installer::machine::image_file;
+use installer::plan::reset::Depth;
 use installer::recovery::reset;
 use installer::report::{Event, Finished, Outcome};
 use sysroot::stage::StageReport;
@@ -161,6 +162,7 @@ fn resets(lab: &Lab) {
     fs::create_dir_all(&work).unwrap();
     let digest = lab.manifest().digest().unwrap().to_string();
     let request = reset::Request {
+        depth: Depth::Reset,
         disk: image_file(&lab.disk()).unwrap(),
         media_id: digest[..32].to_owned(),
         live: lab.at("live"),

@@ -59,28 +59,32 @@ fn used(lab: &Lab) {
     put(&lab.at("user-data"), SECOND.as_bytes());
 }
 
+/// A hash of a range of a disk.
+pub(crate) fn hash_of(disk: &Path, offset: u64, size: u64) -> blake3::Hash {
+    use std::os::unix::fs::FileExt as _;
+    let disk = fs::File::open(disk).unwrap();
+    let mut hasher = blake3::Hasher::new();
+    let mut bytes = vec![0; 1 << 20];
+    let mut at = 0;
+    while at < size {
+        let piece = usize::try_from((size - at).min(1 << 20)).unwrap();
+        disk.read_exact_at(&mut bytes[..piece], offset + at)
+            .unwrap();
+        hasher.update(&bytes[..piece]);
+        at += piece as u64;
+    }
+    hasher.finalize()
+}
+
 /// Every byte of the partitions that stay, and of what stands between and behind the others.
 fn kept_bytes(lab: &Lab) -> Vec<blake3::Hash> {
-    use std::os::unix::fs::FileExt as _;
-    let disk = fs::File::open(lab.disk()).unwrap();
-    let hash = |offset: u64, size: u64| {
-        let mut hasher = blake3::Hasher::new();
-        let mut bytes = vec![0; 1 << 20];
-        let mut at = 0;
-        while at < size {
-            let piece = usize::try_from((size - at).min(1 << 20)).unwrap();
-            disk.read_exact_at(&mut bytes[..piece], offset + at)
-                .unwrap();
-            hasher.update(&bytes[..piece]);
-            at += piece as u64;
-        }
-        hasher.finalize()
-    };
+    let disk = lab.disk();
+    let hash = |offset: u64, size: u64| hash_of(&disk, offset, size);
     // The primary table behind sector 0, the kept partitions, the backup table.
-    let length = disk.metadata().unwrap().len();
+    let length = fs::metadata(&disk).unwrap().len();
     let mut hashes = vec![hash(512, 33 * 512), hash(length - 33 * 512, 33 * 512)];
     for number in [6, 7] {
-        let (offset, size) = extent(&lab.disk(), number);
+        let (offset, size) = extent(&disk, number);
         hashes.push(hash(offset, size));
     }
     hashes

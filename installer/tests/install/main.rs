@@ -23,6 +23,7 @@ mod payload_faults;
 mod present;
 mod readers;
 mod recorder;
+mod repair;
 mod reset;
 mod sectors;
 mod twins;

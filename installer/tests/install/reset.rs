@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use host::{Host, Linux, LoopRequest, Mount, Recorder};
 use image::manifest::SLOT_NAME;
 use installer::machine::image_file;
+use installer::plan::reset::Depth;
 use installer::recovery::reset::{Request, reset};
 use installer::report::{Event, Finished, Next, Outcome};
 use partition::{Bytes, Geometry, SectorSize, Wanted, write_gpt};
@@ -18,15 +19,16 @@ use crate::lab::{DISK, Lab, fingerprint, flip_bit, get, noise, put};
 use crate::readers::{File, Part, boot_sector, extent};
 
 /// The slot image of the tiny payload, as it was before it was compressed.
-fn slot(lab: &Lab) -> Vec<u8> {
+pub(crate) fn slot(lab: &Lab) -> Vec<u8> {
     noise(usize::try_from(lab.manifest().raw_size).unwrap())
 }
 
-fn request(lab: &Lab) -> Request {
+pub(crate) fn request(lab: &Lab) -> Request {
     let work = lab.at("work");
     fs::create_dir_all(&work).unwrap();
     let digest = lab.manifest().digest().unwrap().to_string();
     Request {
+        depth: Depth::Reset,
         disk: image_file(&lab.disk()).unwrap(),
         media_id: digest[..32].to_owned(),
         live: lab.at("live"),
@@ -76,7 +78,7 @@ pub(crate) fn files(lab: &Lab, number: u32) -> BTreeMap<String, File> {
 
 /// An installed disk that has been in use: data, an active slot that rotted, a boot file that was lost, and what Palette's
 /// agent leaves for a host in a cluster.
-fn used(lab: &Lab) {
+pub(crate) fn used(lab: &Lab) {
     let disk = lab.disk();
     assert_eq!(lab.install(&disk).result, Outcome::Installed);
     let at = lab.at("mounted");

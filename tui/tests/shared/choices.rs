@@ -9,6 +9,7 @@ pub(crate) fn all() -> Vec<(&'static str, ChoiceScreen)> {
         ("choose_afterwards", afterwards()),
         ("choose_confirm", confirm()),
         ("recovery", recovery()),
+        ("recovery_repair", recovery_repair()),
         ("recovery_failed", recovery_failed()),
     ]
 }
@@ -160,14 +161,32 @@ fn recovery() -> ChoiceScreen {
         choices: vec![
             choice("Restart the normal system", ""),
             choice(
+                "Repair",
+                "writes both systems again; data and user-data are kept",
+            ),
+            choice(
                 "Reset",
                 "writes both systems again; all data on the persistent partition is lost",
             ),
             choice("Switch the machine off", ""),
         ],
         clock: "Without a key, the machine restarts in 10 min.".into(),
-        hints: hints(&[("1-3", "do it"), ("↑↓", "choose"), ("Enter", "do it")]),
+        hints: hints(&[("1-4", "do it"), ("↑↓", "choose"), ("Enter", "do it")]),
         ..ChoiceScreen::default()
+    }
+}
+
+fn recovery_repair() -> ChoiceScreen {
+    ChoiceScreen {
+        mood: Mood::Question,
+        headline: "Write both systems again and keep all data?".into(),
+        text: vec![
+            "A repair writes both systems and the boot files again from recovery.".into(),
+            "Data, user-data, registration and extra partitions stay as they are.".into(),
+        ],
+        choices: Vec::new(),
+        hints: hints(&[("Enter", "repair"), ("Esc", "go back")]),
+        ..recovery()
     }
 }
 
@@ -177,7 +196,7 @@ fn recovery_failed() -> ChoiceScreen {
         headline: "The reset failed  LF-R05".into(),
         text: vec![
             "Chunk 87 of the payload is damaged on the recovery partition. The machine still starts.".into(),
-            "Restart the machine, or try the reset again; if it fails again, the disk may be worn out: replace it.".into(),
+            "Restart the machine, or try it again; if it fails again, the disk may be worn out: replace it.".into(),
         ],
         ..recovery()
     }

@@ -103,6 +103,18 @@ fn at_work() -> InstallScreen {
     }
 }
 
+/// The good end of work from the recovery partition.
+fn again(work: Work) -> InstallScreen {
+    InstallScreen {
+        work,
+        outcome: Some(Outcome::Installed {
+            next: "The machine restarts in 5 s.".into(),
+            seconds: 17,
+        }),
+        ..at_work()
+    }
+}
+
 fn install() -> Vec<(&'static str, InstallScreen)> {
     let screen = at_work();
     let ended = |outcome| InstallScreen {
@@ -140,16 +152,8 @@ fn install() -> Vec<(&'static str, InstallScreen)> {
                 })
             },
         ),
-        (
-            "reset_done",
-            InstallScreen {
-                work: Work::Reset,
-                ..ended(Outcome::Installed {
-                    next: "The machine restarts in 5 s.".into(),
-                    seconds: 17,
-                })
-            },
-        ),
+        ("reset_done", again(Work::Reset)),
+        ("repair_done", again(Work::Repair)),
         (
             "install_refused",
             InstallScreen {

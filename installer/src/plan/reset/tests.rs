@@ -94,10 +94,15 @@ pub(in crate::plan) fn payload() -> Payload {
 }
 
 fn planned(found: &Found) -> Plan {
+    planned_to(Depth::Reset, found).unwrap()
+}
+
+pub(super) fn planned_to(depth: Depth, found: &Found) -> Result<Plan> {
     let (_, layout) = table(&wanted(), SectorSize::B512);
     let file = tempfile::NamedTempFile::new().unwrap();
     let disk = image_file(file.path()).unwrap();
     let inputs = ResetInputs {
+        depth,
         disk: &disk,
         layout: &layout,
         payload: &payload(),
@@ -105,11 +110,11 @@ fn planned(found: &Found) -> Plan {
         esp_stub: "stub",
         firmware: None,
     };
-    plan(&inputs, || Uuid::from_u128(77)).unwrap()
+    plan(&inputs, || Uuid::from_u128(77))
 }
 
 /// What a reset finds on a disk where nothing is wrong.
-fn sound() -> Found {
+pub(super) fn sound() -> Found {
     let (_, layout) = table(&wanted(), SectorSize::B512);
     let disk = image_file(tempfile::NamedTempFile::new().unwrap().path()).unwrap();
     let bios = bios_boot(&disk, &payload(), &layout).unwrap().unwrap();
@@ -118,6 +123,12 @@ fn sound() -> Found {
             render_env([("saved_entry", "registration"), ("extra_cmdline", "a")]).unwrap(),
         ),
         grub_oem_env: Some(render_env([("default_menu_entry", "Till")]).unwrap()),
+        persistent: Some(Superblock {
+            label: "COS_PERSISTENT".into(),
+            size: 1,
+            errors: false,
+            in_use: false,
+        }),
         esp_sound: true,
         bios: bios.core.clone(),
         boot_code: bios.boot_code.to_vec(),
@@ -202,6 +213,7 @@ fn what_is_missing_or_damaged_beside_the_slots_is_made_anew_and_nothing_else_is_
         grubenv: Some(vec![0; 1024]),
         grub_oem_env: None,
         cluster_stages: true,
+        persistent: None,
         esp_sound: false,
         bios: vec![1; 2048],
         boot_code: Vec::new(),
@@ -300,7 +312,7 @@ fn a_full_environment_is_kept_and_the_reset_goes_without_a_mark() {
     assert!(left.text.contains("menu entry"), "{left:?}");
 }
 
-fn position(plan: &Plan, start: &str) -> usize {
+pub(super) fn position(plan: &Plan, start: &str) -> usize {
     texts(plan)
         .iter()
         .position(|text| text.starts_with(start))
