@@ -27,7 +27,8 @@ pub struct Limits<'a> {
     pub medium: Option<&'a Path>,
     /// What may be erased.
     pub wipe: Wipe,
-    /// Says which disk is too small, and for what; it is asked where no disk is named.
+    /// Says which disk does not suit what is wanted: too small, or nothing on it to keep. It is asked where no disk is
+    /// named.
     pub fits: &'a dyn Fn(&Disk) -> Result<(), Trouble>,
 }
 

@@ -1,10 +1,12 @@
 //! The choice of a disk by a person in front of the machine, after the installer could not choose by itself.
 //!
 //! ```text
-//! refusal --> question --> disk <--Esc-- afterwards <--Esc-- confirm --ERASE, Enter--> document
-//!                            `---Enter---->  `---Enter--------^                          |
-//!            text -> config -> plan  <------ merged on top of the other documents -------'
+//! refusal --> question --> disk --Enter--> data? --Enter--> afterwards --Enter--> confirm --ERASE, Enter--> document
+//!                            ^ <---Esc----- ^ <----Esc--------- ^ <----Esc----------´`--Y, where data stay--´   |
+//!            text -> config -> plan  <------ merged on top of the other documents -----------------------------'
 //! ```
+//!
+//! What becomes of the data is asked only of a disk whose data can be kept, and only if the user-data say nothing of it.
 //!
 //! What comes out is user-data, and nothing else: the install that follows is the one that a file with these lines would
 //! give. Nothing here chooses by itself, however long nobody presses a key.
@@ -12,7 +14,7 @@
 use std::fmt;
 use std::path::Path;
 
-use userdata::{DiskSelector, Wipe};
+use userdata::{DiskSelector, Mode, Wipe};
 
 use crate::choose::{Limits, Wish, choose};
 use crate::code::{Code, Trouble};
@@ -24,6 +26,7 @@ use crate::report::Next;
 pub mod asking;
 pub mod document;
 pub mod pages;
+mod words;
 
 use document::{Choice, Named};
 pub use pages::Pages;
@@ -40,6 +43,8 @@ pub struct Candidate {
     pub chosen_by: Result<Named, String>,
     /// What must be allowed to be erased beyond what the user-data allow.
     pub wipe: Option<Wipe>,
+    /// It holds an installation whose data can be kept.
+    pub can_keep: bool,
 }
 
 /// What a person is asked.
@@ -51,6 +56,8 @@ pub struct Question {
     pub candidates: Vec<Candidate>,
     /// What the user-data say about the end.
     pub next: Next,
+    /// What the user-data say about the data on the disk.
+    pub mode: Mode,
 }
 
 /// What is known when a question is made.
@@ -64,8 +71,10 @@ pub struct Known<'a> {
     pub medium: Option<&'a Path>,
     /// Stable links to disks, with what they lead to.
     pub links: &'a [document::Link],
-    /// Says which disk is too small.
+    /// Says which disk does not suit what the user-data want.
     pub fits: &'a dyn Fn(&Disk) -> Result<(), Trouble>,
+    /// Says on which disk there are data that can be kept.
+    pub keeps: &'a dyn Fn(&Disk) -> bool,
 }
 
 impl fmt::Debug for Known<'_> {
@@ -77,8 +86,16 @@ impl fmt::Debug for Known<'_> {
     }
 }
 
-/// Whether a refusal is one that a choice of a disk can end. One about user-data, medium or payload is not.
-pub const fn can_be_answered(code: Code) -> bool {
+/// Whether a refusal is one that a choice of a disk can end. One about user-data, medium or payload is not. `chosen` says
+/// that it came of a choice, which somebody can make again: that the data cannot be kept after all is no end then.
+pub const fn can_be_answered(code: Code, chosen: bool) -> bool {
+    let of_data = matches!(
+        code,
+        Code::NotInstalled | Code::NoRoomToKeep | Code::NothingToKeep | Code::OtherKind
+    );
+    if of_data {
+        return chosen;
+    }
     matches!(
         code,
         Code::NoDisk
@@ -96,15 +113,16 @@ pub const fn can_be_answered(code: Code) -> bool {
 }
 
 impl Question {
-    /// The question after a refusal; `None` if no answer would help.
+    /// The question after a refusal that can be answered; `None` if there is no disk that could be chosen.
     pub fn after(trouble: &Trouble, known: Known<'_>) -> Option<Self> {
-        if !can_be_answered(trouble.code) {
-            return None;
-        }
-        let candidate = |disk: &Disk| Candidate {
-            disk: disk.clone(),
-            chosen_by: can_be_chosen(disk, known),
-            wipe: consent(disk, known.config.wipe),
+        let candidate = |disk: &Disk| {
+            let chosen_by = can_be_chosen(disk, known);
+            Candidate {
+                disk: disk.clone(),
+                wipe: consent(disk, known.config.wipe),
+                can_keep: chosen_by.is_ok() && (known.keeps)(disk),
+                chosen_by,
+            }
         };
         let candidates: Vec<Candidate> = known.machine.disks.iter().map(candidate).collect();
         candidates
@@ -114,15 +132,17 @@ impl Question {
                 trouble: trouble.clone(),
                 candidates,
                 next: known.config.next,
+                mode: known.config.mode,
             })
     }
 
     /// The document for a candidate; `None` if it cannot be chosen.
-    pub fn document(&self, candidate: usize, next: Next) -> Option<String> {
+    pub fn document(&self, candidate: usize, next: Next, mode: Mode) -> Option<String> {
         let candidate = self.candidates.get(candidate)?;
         let choice = Choice {
             disk: candidate.chosen_by.clone().ok()?,
             wipe: candidate.wipe,
+            mode,
             next,
         };
         Some(choice.to_string())
@@ -230,6 +250,10 @@ pub(crate) mod tests {
             medium: Some(Path::new("/dev/sdc")),
             links: &[],
             fits: &small,
+            keeps: &|disk| {
+                let ours = |contents: &Contents| contents.owner == Owner::Ours;
+                disk.contents.as_ref().is_some_and(ours)
+            },
         }
     }
 
@@ -265,9 +289,25 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn question() -> Question {
+        question_about(&config(), &machine())
+    }
+
+    fn question_about(config: &Config, machine: &Machine) -> Question {
         let reason = "2 disks could be meant and none is named: one; two";
         let trouble = Trouble::new(Code::SeveralDisks, reason);
-        Question::after(&trouble, known(&config(), &machine())).unwrap()
+        Question::after(&trouble, known(config, machine)).unwrap()
+    }
+
+    /// As [`question`], with an installation on the last disk, and user-data that want `mode`.
+    pub(crate) fn question_with_ours(mode: Mode) -> Question {
+        let mut machine = machine();
+        machine.disks[3].contents = Some(Contents {
+            owner: Owner::Ours,
+            words: vec!["Landfall, installed 2026-04-01".into()],
+            areas: Vec::new(),
+        });
+        let config = Config { mode, ..config() };
+        question_about(&config, &machine)
     }
 
     #[test]
@@ -281,16 +321,16 @@ pub(crate) mod tests {
         let small = "is too small: 8.0 GiB are needed";
         assert_eq!(why, ["", small, "holds the install medium", ""]);
         assert_eq!(question.next, Next::Poweroff);
-        assert_eq!(question.document(1, Next::Reboot), None);
-        assert_eq!(question.document(9, Next::Reboot), None);
+        assert_eq!(question.document(1, Next::Reboot, Mode::Fresh), None);
+        assert_eq!(question.document(9, Next::Reboot, Mode::Fresh), None);
     }
 
     #[test]
     fn consent_is_in_the_document_where_it_is_needed_and_nowhere_else() {
         let question = question();
-        let windows = question.document(0, Next::Wait).unwrap();
+        let windows = question.document(0, Next::Wait, Mode::Fresh).unwrap();
         assert!(windows.contains("wipe: foreign"), "{windows}");
-        let blank = question.document(3, Next::Wait).unwrap();
+        let blank = question.document(3, Next::Wait, Mode::Fresh).unwrap();
         assert!(!blank.contains("wipe"), "{blank}");
         let ours = Disk {
             contents: Some(Contents {
@@ -331,7 +371,14 @@ pub(crate) mod tests {
             let asked = |machine| Question::after(&trouble, known(&config(), machine)).is_some();
             let about_disks = code.as_str().starts_with("LF-D") && code.as_str() < "LF-D20";
             let expected = about_disks && code != Code::LayoutImpossible;
-            assert_eq!(asked(&with_a_disk), expected, "{code}");
+            assert_eq!(can_be_answered(code, false), expected, "{code}");
+            let about_data = code.as_str().starts_with("LF-K");
+            assert_eq!(
+                can_be_answered(code, true),
+                expected || about_data,
+                "{code}"
+            );
+            assert!(asked(&with_a_disk), "{code}");
             assert!(!asked(&without), "{code}: nothing is left to choose");
         }
     }

@@ -81,9 +81,18 @@ impl Sources {
 impl Sources {
     /// Puts a choice on top, in place of an earlier one.
     pub fn choose(&mut self, document: String) {
-        self.list
-            .retain(|source| !matches!(source, Source::Choice(_)));
+        *self = self.without_choice();
         self.list.push(Source::Choice(document));
+    }
+
+    /// The sources below a choice.
+    #[must_use]
+    pub fn without_choice(&self) -> Self {
+        let mut sources = self.clone();
+        sources
+            .list
+            .retain(|source| !matches!(source, Source::Choice(_)));
+        sources
     }
 
     /// What somebody chose on the screen.

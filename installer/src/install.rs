@@ -306,14 +306,16 @@ pub(crate) fn question<H: Host>(
     trouble: &Trouble,
     host: &mut H,
 ) -> Option<Question> {
-    if !choosing::can_be_answered(trouble.code) {
+    let chosen = request.user_data.choice().is_some();
+    if !choosing::can_be_answered(trouble.code, chosen) {
         return None;
     }
+    // An answer that led here is no part of the next question.
+    let request = &Request {
+        user_data: request.user_data.without_choice(),
+        ..request.clone()
+    };
     let config = config_of(request, &user_data_of(request, host).ok()?).ok()?;
-    // The screen speaks of a disk that is erased; one whose data shall stay is named in the user-data.
-    if config.mode != Mode::Fresh {
-        return None;
-    }
     let payload = Payload::open(&request.payload).ok()?;
     let mut machine = machine::read_machine(Path::new("/sys"), Path::new("/dev")).ok()?;
     machine.look_at_disks(host);
@@ -322,9 +324,19 @@ pub(crate) fn question<H: Host>(
         machine: &machine,
         medium: request.medium.as_deref(),
         links: &choosing::document::links(Path::new("/dev/disk/by-id")),
-        fits: &|disk| fits(&config, disk, &payload),
+        fits: &|disk| suits(&config, disk, &payload),
+        keeps: &|disk| kept::check(disk).is_ok(),
     };
     Question::after(trouble, known)
+}
+
+/// Whether a disk has room for what is wanted, or something that can be kept.
+fn suits(config: &Config, disk: &Disk, payload: &Payload) -> Result<(), Trouble> {
+    match config.mode {
+        Mode::Fresh => fits(config, disk, payload),
+        // The partitions that are there decide.
+        Mode::KeepData | Mode::Repair => kept::check(disk),
+    }
 }
 
 /// The disk: an image file or a loop device if `--disk` names one, else a disk of this machine, which comes with it.
@@ -337,7 +349,7 @@ fn target(
     let limits = Limits {
         medium: request.medium.as_deref(),
         wipe: config.wipe,
-        fits: &|disk| fits(config, disk, payload),
+        fits: &|disk| suits(config, disk, payload),
     };
     if let Some(mut disk) = machine::image(Path::new(&request.disk))? {
         disk.look(host);

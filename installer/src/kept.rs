@@ -8,48 +8,76 @@ use anyhow::{Context, Result};
 use host::{Host, LoopRequest, Mount};
 use image::Manifest;
 use nix::sys::statvfs::statvfs;
-use partition::{Partition, Role, SectorSize, read_back};
+use partition::{Layout, Partition, Role, SectorSize, read_back};
 
 use crate::apply::{loop_over, read_at};
 use crate::check;
-use crate::code::{Code, OrTrouble, Trouble};
+use crate::code::{self, Code, OrTrouble, Trouble};
 use crate::config::configure;
+use crate::contents::{Contents, Owner};
 use crate::machine::Disk;
 use crate::plan::env;
-use crate::plan::keep::{CUSTOM_MOUNTS, Kept, Oem};
+use crate::plan::keep::{CUSTOM_MOUNTS, Kept, Oem, check_persistent};
 use crate::plan::reset::{CLUSTER_STAGES, layout_of};
 use crate::register;
-use crate::superblock;
+use crate::superblock::{self, Superblock};
+
+/// Whether an installation is there whose data could be kept, as far as the disk tells without a mount.
+pub fn check(disk: &Disk) -> Result<(), Trouble> {
+    let nothing = format!("{disk} has no installation whose data could be kept");
+    let ours = |contents: &Contents| contents.owner == Owner::Ours;
+    if !disk.contents.as_ref().is_some_and(ours) {
+        return Err(Trouble::new(Code::NotInstalled, nothing));
+    }
+    let look = || -> Result<()> {
+        let (file, layout) = read_layout(disk)?;
+        let superblock = read_superblock(disk, &file, &layout)?;
+        Ok(check_persistent(&layout, superblock.as_ref())?)
+    };
+    look().map_err(|error| {
+        let code = code::find(&error).map_or(Code::NotInstalled, |trouble| trouble.code);
+        Trouble::new(code, format!("{nothing}: {}", reason_of(&error)))
+    })
+}
+
+fn foreign(disk: &Disk, error: &str) -> Trouble {
+    let reason = format!("{disk} has no installation of Landfall: {error}");
+    Trouble::new(Code::NotInstalled, reason)
+}
+
+fn read_layout(disk: &Disk) -> Result<(File, Layout)> {
+    let file = File::open(&disk.path)
+        .with_context(|| disk.to_string())
+        .or_trouble(Code::DiskNotFound)?;
+    let sector = SectorSize::try_from(u64::from(disk.sector)).or_trouble(Code::LayoutImpossible)?;
+    let table = read_back(&mut &file, sector).map_err(|error| foreign(disk, &error.to_string()))?;
+    let layout = layout_of(&table).map_err(|error| foreign(disk, &reason_of(&error)))?;
+    Ok((file, layout))
+}
+
+fn named<'a>(disk: &Disk, layout: &'a Layout, role: Role) -> Result<&'a Partition, Trouble> {
+    let part = layout.partition(role);
+    part.ok_or_else(|| foreign(disk, &format!("there is no {role:?} partition")))
+}
+
+fn read_superblock(disk: &Disk, file: &File, layout: &Layout) -> Result<Option<Superblock>> {
+    let at = named(disk, layout, Role::Persistent)?.start.get() + superblock::OFFSET;
+    let bytes = read_at(file, at, superblock::LENGTH).ok();
+    Ok(bytes.and_then(|bytes| superblock::read(&bytes)))
+}
 
 /// Reads what is on `disk`; `repair` if OEM is to stay as it is.
 ///
 /// A disk without the partitions of Landfall is refused. That what is on them makes no sense is for the plan to judge.
 pub fn read(disk: &Disk, repair: bool, host: &mut impl Host) -> Result<Kept> {
-    let file = File::open(&disk.path)
-        .with_context(|| disk.to_string())
-        .or_trouble(Code::DiskNotFound)?;
-    let foreign = |error: String| {
-        let reason = format!("{disk} has no installation of Landfall: {error}");
-        Trouble::new(Code::NotInstalled, reason)
-    };
-    let sector = SectorSize::try_from(u64::from(disk.sector)).or_trouble(Code::LayoutImpossible)?;
-    let table = read_back(&mut &file, sector).map_err(|error| foreign(error.to_string()))?;
-    let layout = layout_of(&table).map_err(|error| foreign(reason_of(&error)))?;
-    let named = |role: Role| {
-        let part = layout.partition(role).cloned();
-        part.ok_or_else(|| foreign(format!("there is no {role:?} partition")))
-    };
-    let persistent = named(Role::Persistent)?;
-    let superblock = read_at(
-        &file,
-        persistent.start.get() + superblock::OFFSET,
-        superblock::LENGTH,
-    );
-    let oem = visit(disk, &named(Role::Oem)?, host, look_at_oem);
-    let kind = visit(disk, &named(Role::Recovery)?, host, |root| {
+    let (file, layout) = read_layout(disk)?;
+    let persistent = read_superblock(disk, &file, &layout)?;
+    let named = |role| named(disk, &layout, role);
+    let oem = visit(disk, named(Role::Oem)?, host, look_at_oem);
+    let kind = visit(disk, named(Role::Recovery)?, host, |root| {
         Ok(Manifest::read(&root.join("landfall/payload"))?.kind)
     });
-    let menu_title = visit(disk, &named(Role::State)?, host, |root| {
+    let menu_title = visit(disk, named(Role::State)?, host, |root| {
         let variables = env::parse(&fs::read(root.join("grub_oem_env"))?);
         let variables = variables.context("grub_oem_env is no environment block")?;
         Ok(env::value(&variables, "default_menu_entry").to_owned())
@@ -57,7 +85,7 @@ pub fn read(disk: &Disk, repair: bool, host: &mut impl Host) -> Result<Kept> {
     Ok(Kept {
         repair,
         layout,
-        persistent: superblock.ok().and_then(|bytes| superblock::read(&bytes)),
+        persistent,
         oem: oem.map_err(|error| format!("{error:#}")),
         // Both are on partitions that are made anew: a run that was cut off has left nothing to read.
         kind: kind.ok(),
@@ -66,7 +94,7 @@ pub fn read(disk: &Disk, repair: bool, host: &mut impl Host) -> Result<Kept> {
 }
 
 fn reason_of(error: &anyhow::Error) -> String {
-    crate::code::find(error).map_or_else(|| format!("{error:#}"), |trouble| trouble.reason.clone())
+    code::find(error).map_or_else(|| format!("{error:#}"), |trouble| trouble.reason.clone())
 }
 
 fn look_at_oem(root: &Path) -> Result<Oem> {

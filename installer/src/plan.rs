@@ -12,7 +12,6 @@ use partition::{
     Wanted, embed_bios, wipe_ranges,
 };
 use serde::Serialize;
-use userdata::Mode;
 use uuid::Uuid;
 
 use crate::code::{Code, OrTrouble, Trouble};
@@ -212,10 +211,6 @@ fn start(disk: &Disk, layout: &Layout, id: &mut impl FnMut() -> Uuid) -> Result<
 
 /// Whether what the operator wants has room on a disk.
 pub fn fits(config: &Config, disk: &Disk, payload: &Payload) -> Result<(), Trouble> {
-    if config.mode != Mode::Fresh {
-        // The partitions that are there decide.
-        return Ok(());
-    }
     // The ids mean nothing here, but no two may be the same.
     let mut last = 0;
     let mut id = || {

@@ -178,6 +178,8 @@ pub struct AskedDisk {
     /// What is on it, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub holds: Option<String>,
+    /// Whether its data can be kept.
+    pub can_keep: bool,
     /// Why it cannot be chosen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why_not: Option<String>,

@@ -360,3 +360,35 @@ fn a_selector_erases_no_more_than_was_allowed() {
         "{trouble}"
     );
 }
+
+/// What an install that keeps data asks of a disk.
+fn holds_ours(disk: &Disk) -> Result<(), Trouble> {
+    match &disk.contents {
+        Some(contents) if contents.owner == Owner::Ours => Ok(()),
+        _ => Err(Trouble::new(
+            Code::NotInstalled,
+            format!("{disk} has no installation whose data could be kept"),
+        )),
+    }
+}
+
+#[test]
+fn auto_takes_the_only_disk_whose_data_can_be_kept_and_not_a_blank_one_beside_it() {
+    let choose = |disks: Vec<Disk>| {
+        let limits = Limits {
+            fits: &holds_ours,
+            ..limits(None, Wipe::Ours)
+        };
+        choose(&Wish::Auto, &machine(disks), &limits).map(|disk| disk.name)
+    };
+    let blank = disk("sda", Transport::Sata);
+    let ours = |name| holding(name, Owner::Ours, "Landfall");
+    assert_eq!(choose(vec![blank.clone(), ours("sdb")]).unwrap(), "sdb");
+    let several = choose(vec![blank.clone(), ours("sdb"), ours("sdc")]).unwrap_err();
+    assert_eq!(several.code, Code::SeveralDisks);
+    let none = choose(vec![blank]).unwrap_err();
+    assert_eq!(none.code, Code::NotInstalled);
+    let said = "has no installation whose data could be kept";
+    assert!(several.reason.contains(said), "{several}");
+    assert!(none.reason.contains(said), "{none}");
+}

@@ -106,6 +106,7 @@ fn asking(question: &Question) -> Event {
         model: candidate.disk.model.clone(),
         serial: candidate.disk.serial.clone(),
         holds: candidate.disk.contents.as_ref().map(ToString::to_string),
+        can_keep: candidate.can_keep,
         why_not: candidate.chosen_by.clone().err(),
     });
     Event::Asking {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use userdata::Wipe;
+use userdata::{Mode, Wipe};
 
 use crate::machine::Disk;
 use crate::report::Next;
@@ -79,6 +79,8 @@ pub struct Choice {
     pub disk: Named,
     /// What may be erased, where the user-data allow less than the choice needs.
     pub wipe: Option<Wipe>,
+    /// What becomes of an installation that is there.
+    pub mode: Mode,
     /// What follows the installation.
     pub next: Next,
 }
@@ -98,10 +100,15 @@ impl fmt::Display for Choice {
             Named::Wwn(wwn) => Some(("wwn", wwn)),
             Named::Device(_) => None,
         };
-        if number.is_none() && self.wipe.is_none() {
+        if number.is_none() && self.wipe.is_none() && self.mode == Mode::Fresh {
             return Ok(());
         }
         writeln!(f, "landfall:")?;
+        match self.mode {
+            Mode::Fresh => {}
+            Mode::KeepData => writeln!(f, "  mode: keep-data")?,
+            Mode::Repair => writeln!(f, "  mode: repair")?,
+        }
         if let Some((key, number)) = number {
             writeln!(f, "  disk:\n    {key}: {}", quoted(number))?;
         }
@@ -189,6 +196,7 @@ mod tests {
         let choice = Choice {
             disk: Named::Device("/dev/disk/by-id/virtio-LF0002".into()),
             wipe: Some(Wipe::Foreign),
+            mode: Mode::Fresh,
             next: Next::Reboot,
         };
         insta::assert_snapshot!(choice.to_string(), @r"
@@ -203,6 +211,7 @@ mod tests {
         let choice = Choice {
             disk: Named::Serial("0042".into()),
             wipe: None,
+            mode: Mode::KeepData,
             next: Next::Wait,
         };
         insta::assert_snapshot!(choice.to_string(), @r#"
@@ -212,6 +221,7 @@ mod tests {
           reboot: false
           poweroff: false
         landfall:
+          mode: keep-data
           disk:
             serial: "0042"
         "#);
@@ -223,6 +233,7 @@ mod tests {
         let choice = Choice {
             disk: Named::Serial("42".into()),
             wipe: Some(Wipe::Foreign),
+            mode: Mode::Fresh,
             next: Next::Reboot,
         };
         let read =
@@ -246,9 +257,10 @@ mod tests {
                 (Named::Serial(serial.clone()), Next::Poweroff),
                 (Named::Device(path.clone().into()), Next::Wait),
             ] {
-                let text = Choice { disk: disk.clone(), wipe: None, next }.to_string();
+                let text = Choice { disk: disk.clone(), wipe: None, mode: Mode::Repair, next }.to_string();
                 let parsed = userdata::parse("choice", text.as_bytes());
                 let user_data = parsed.user_data.unwrap_or_else(|| panic!("{text}{:?}", parsed.findings));
+                prop_assert_eq!(user_data.landfall.mode, Mode::Repair);
                 match disk {
                     Named::Serial(serial) => {
                         let asked = user_data.landfall.disk.unwrap().serial;

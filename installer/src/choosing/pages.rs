@@ -1,11 +1,12 @@
 //! The pages of a choice: keys in, screens out. Nothing here touches the machine.
 
 use tui::plain::human_bytes;
-use tui::{Choice, ChoiceScreen, Entry, Fact, Hint, Mood};
+use tui::{Choice, ChoiceScreen, Entry, Fact, Mood};
+use userdata::Mode;
 
-use super::{Candidate, Question, document::to_copy};
-use crate::contents::Owner;
-use crate::machine::{Disk, Transport};
+use super::document::to_copy;
+use super::words::{bus, gist, hints, joined, lost, row};
+use super::{Candidate, Question};
 use crate::recovery::keys::Key;
 use crate::report::Next;
 
@@ -22,10 +23,25 @@ const AFTERWARDS: [(Next, &str); 3] = [
     ),
 ];
 
+/// What can become of the data on a disk, in the order of the screen.
+const DATA: [(Mode, &str, &str); 2] = [
+    (
+        Mode::Fresh,
+        "Erase everything",
+        "The disk is laid out anew. All data on it are lost.",
+    ),
+    (
+        Mode::KeepData,
+        "Keep the data",
+        "Both systems and the boot files are new. The persistent and extra partitions stay, and so does the registration.",
+    ),
+];
+
 /// Where the choice stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Page {
     Disk,
+    Data,
     Afterwards,
     Confirm,
 }
@@ -37,6 +53,8 @@ pub struct Pages {
     page: Page,
     /// Row of the list of disks.
     disk: usize,
+    /// Row of [`DATA`].
+    data: usize,
     /// Row of [`AFTERWARDS`].
     next: usize,
     /// Digits of a row number that may go on.
@@ -60,6 +78,7 @@ impl Pages {
             question,
             page: Page::Disk,
             disk: disk.unwrap_or(0),
+            data: 0,
             next: next.unwrap_or(0),
             digits: String::new(),
             typed: String::new(),
@@ -71,11 +90,13 @@ impl Pages {
     pub fn key(&mut self, key: Key) -> Option<String> {
         self.remark.clear();
         match (self.page, key) {
-            (Page::Confirm, key) => return self.type_in(key),
+            (Page::Confirm, key) if self.mode() == Mode::Fresh => return self.type_in(key),
+            (Page::Confirm, key) => return self.agree(key),
             (_, Key::Char(digit @ '0'..='9')) => self.digit(digit),
             (_, Key::Up) => self.step(usize::checked_sub),
             (_, Key::Down) => self.step(usize::checked_add),
             (Page::Disk, Key::Enter) => match &self.candidate()?.chosen_by {
+                Ok(_) if self.asks_about_data() => self.turn(Page::Data),
                 Ok(_) => self.turn(Page::Afterwards),
                 Err(reason) => {
                     let disk = self.candidate()?.disk.path.display();
@@ -83,8 +104,10 @@ impl Pages {
                 }
             },
             (Page::Afterwards, Key::Enter) => self.turn(Page::Confirm),
-            (Page::Afterwards, Key::Escape) => self.turn(Page::Disk),
-            (Page::Disk | Page::Afterwards, Key::Char(_) | Key::Backspace | Key::Escape) => {}
+            (Page::Afterwards, Key::Escape) if self.asks_about_data() => self.turn(Page::Data),
+            (Page::Data, Key::Enter) => self.turn(Page::Afterwards),
+            (Page::Data | Page::Afterwards, Key::Escape) => self.turn(Page::Disk),
+            (_, Key::Char(_) | Key::Backspace | Key::Escape) => {}
         }
         if !matches!(key, Key::Char('0'..='9')) {
             self.digits.clear();
@@ -108,10 +131,34 @@ impl Pages {
         None
     }
 
+    /// Where nothing is lost, one key is enough; it is none that a page before takes.
+    fn agree(&mut self, key: Key) -> Option<String> {
+        match key {
+            Key::Char('y' | 'Y') => return self.document(),
+            Key::Escape => self.turn(Page::Afterwards),
+            _ => self.remark = "Press Y to install; nothing was done.".into(),
+        }
+        None
+    }
+
     /// The document as it stands.
     fn document(&self) -> Option<String> {
         let (next, _) = AFTERWARDS.get(self.next)?;
-        self.question.document(self.disk, *next)
+        self.question.document(self.disk, *next, self.mode())
+    }
+
+    /// Whether it is open what becomes of the data on the disk.
+    fn asks_about_data(&self) -> bool {
+        let can_keep = self.candidate().is_some_and(|one| one.can_keep);
+        can_keep && self.question.mode == Mode::Fresh
+    }
+
+    /// What becomes of the data, as far as it is chosen.
+    fn mode(&self) -> Mode {
+        match DATA.get(self.data) {
+            Some((mode, ..)) if self.asks_about_data() => *mode,
+            _ => self.question.mode,
+        }
     }
 
     fn candidate(&self) -> Option<&Candidate> {
@@ -128,6 +175,7 @@ impl Pages {
     fn rows(&mut self) -> (&mut usize, usize) {
         match self.page {
             Page::Disk => (&mut self.disk, self.question.candidates.len()),
+            Page::Data => (&mut self.data, DATA.len()),
             Page::Afterwards | Page::Confirm => (&mut self.next, AFTERWARDS.len()),
         }
     }
@@ -168,8 +216,10 @@ impl Pages {
         };
         match self.page {
             Page::Disk => self.disks(base),
+            Page::Data => self.data(base),
             Page::Afterwards => self.afterwards(base),
-            Page::Confirm => self.confirm(base),
+            Page::Confirm if self.mode() == Mode::Fresh => self.confirm(base),
+            Page::Confirm => self.confirm_keeping(base),
         }
     }
 
@@ -181,7 +231,12 @@ impl Pages {
         ChoiceScreen {
             title: "Choose a disk".into(),
             mood: Mood::Warning,
-            headline: "Which disk shall be erased for the new system?".into(),
+            headline: match self.question.mode {
+                Mode::Fresh => "Which disk shall be erased for the new system?",
+                Mode::KeepData => "Which disk shall get the new system and keep its data?",
+                Mode::Repair => "Which disk shall be repaired?",
+            }
+            .into(),
             // The list of disks that the reason may bring is the one below.
             text: vec![format!("{}  {}.", trouble.code, gist(&trouble.reason))],
             choices: self
@@ -196,6 +251,29 @@ impl Pages {
         }
     }
 
+    fn data(&self, base: ChoiceScreen) -> ChoiceScreen {
+        let choice = |(_, text, detail): &(Mode, &str, &str)| Choice {
+            cells: vec![(*text).to_owned()],
+            detail: (*detail).to_owned(),
+            enabled: true,
+        };
+        ChoiceScreen {
+            title: "Choose what becomes of the data".into(),
+            mood: Mood::Question,
+            headline: "What shall become of its data?".into(),
+            facts: self.facts("Holds"),
+            choices: DATA.iter().map(choice).collect(),
+            chosen: self.data,
+            hints: hints(&[
+                ("↑↓", "choose"),
+                ("1-2", "choose"),
+                ("Enter", "go on"),
+                ("Esc", "go back"),
+            ]),
+            ..base
+        }
+    }
+
     fn afterwards(&self, base: ChoiceScreen) -> ChoiceScreen {
         let choice = |(_, text): &(Next, &str)| Choice {
             cells: vec![(*text).to_owned()],
@@ -206,7 +284,10 @@ impl Pages {
             title: "Choose what follows".into(),
             mood: Mood::Question,
             headline: "What shall the machine do after the installation?".into(),
-            facts: self.facts(),
+            facts: self.facts(match self.mode() {
+                Mode::Fresh => "Lost",
+                Mode::KeepData | Mode::Repair => "Holds",
+            }),
             choices: AFTERWARDS.iter().map(choice).collect(),
             chosen: self.next,
             hints: hints(&[
@@ -220,22 +301,11 @@ impl Pages {
     }
 
     fn confirm(&self, base: ChoiceScreen) -> ChoiceScreen {
-        let disk = self
-            .candidate()
-            .map(|one| one.disk.path.display().to_string());
-        let mut facts = self.facts();
-        facts.push(Fact {
-            name: "Then".into(),
-            value: AFTERWARDS
-                .get(self.next)
-                .map(|(_, text)| (*text).to_owned())
-                .unwrap_or_default(),
-        });
         ChoiceScreen {
             title: "Erase a disk".into(),
             mood: Mood::Danger,
-            headline: format!("Everything on {} will be lost", disk.unwrap_or_default()),
-            facts,
+            headline: format!("Everything on {} will be lost", self.path()),
+            facts: [self.facts("Lost"), vec![self.then()]].concat(),
             document: to_copy(&self.document().unwrap_or_default()),
             entry: Some(Entry {
                 question: format!("Type {WORD} in capitals and press Enter"),
@@ -246,8 +316,44 @@ impl Pages {
         }
     }
 
-    /// What is known about the disk, and what will be lost with it.
-    fn facts(&self) -> Vec<Fact> {
+    fn confirm_keeping(&self, base: ChoiceScreen) -> ChoiceScreen {
+        let (kept, new) = match self.mode() {
+            Mode::Repair => (
+                "persistent and extra partitions, user-data and registration on oem",
+                "both systems, recovery, boot files",
+            ),
+            Mode::Fresh | Mode::KeepData => (
+                "persistent and extra partitions, registration on oem",
+                "both systems, recovery, boot files, the files of the user-data",
+            ),
+        };
+        let facts = [fact("Kept", kept), fact("New", new), self.then()];
+        ChoiceScreen {
+            title: "Keep the data of a disk".into(),
+            mood: Mood::Warning,
+            headline: format!(
+                "The system on {} will be replaced, its data stay",
+                self.path()
+            ),
+            facts: [self.facts("Holds"), facts.into()].concat(),
+            document: to_copy(&self.document().unwrap_or_default()),
+            hints: hints(&[("Y", "keep the data and install"), ("Esc", "go back")]),
+            ..base
+        }
+    }
+
+    fn path(&self) -> String {
+        let candidate = self.candidate();
+        candidate.map_or_else(String::new, |one| one.disk.path.display().to_string())
+    }
+
+    fn then(&self) -> Fact {
+        let text = AFTERWARDS.get(self.next).map(|(_, text)| *text);
+        fact("Then", text.unwrap_or_default())
+    }
+
+    /// What is known about the disk; `holds` names what is on it.
+    fn facts(&self, holds: &str) -> Vec<Fact> {
         let Some(Candidate { disk, .. }) = self.candidate() else {
             return Vec::new();
         };
@@ -256,93 +362,22 @@ impl Pages {
             human_bytes(disk.size),
             disk.model.clone(),
         ];
-        let facts = [
-            ("Disk", joined(&drive)),
-            (
+        vec![
+            fact("Disk", &joined(&drive)),
+            fact(
                 "Serial",
-                joined(&[disk.serial.clone(), bus(disk.transport).into()]),
+                &joined(&[disk.serial.clone(), bus(disk.transport).into()]),
             ),
-            ("Lost", lost(disk)),
-        ];
-        facts
-            .into_iter()
-            .map(|(name, value)| Fact {
-                name: name.into(),
-                value,
-            })
-            .collect()
+            fact(holds, &lost(disk)),
+        ]
     }
 }
 
-/// A disk in the list.
-fn row(candidate: &Candidate, wide: usize) -> Choice {
-    let disk = &candidate.disk;
-    let size = format!("{:>wide$}", human_bytes(disk.size));
-    let serial = Some(&disk.serial).filter(|serial| !serial.is_empty());
-    let serial = serial
-        .map(|serial| format!("serial {serial}"))
-        .unwrap_or_default();
-    let drive = joined(&[bus(disk.transport).into(), serial]);
-    let (enabled, text) = match &candidate.chosen_by {
-        Ok(_) => (true, holds(disk)),
-        Err(reason) => (false, reason.clone()),
-    };
-    Choice {
-        cells: vec![disk.path.display().to_string(), size, disk.model.clone()],
-        detail: format!("{drive}: {text}"),
-        enabled,
+fn fact(name: &str, value: &str) -> Fact {
+    Fact {
+        name: name.into(),
+        value: value.into(),
     }
-}
-
-/// What is on a disk, for the list.
-fn holds(disk: &Disk) -> String {
-    match &disk.contents {
-        Some(contents) if contents.owner == Owner::Nobody => "empty".into(),
-        Some(contents) => contents.to_string(),
-        None => "nobody looked at what is on it".into(),
-    }
-}
-
-/// What is lost with a disk.
-fn lost(disk: &Disk) -> String {
-    match &disk.contents {
-        Some(contents) if contents.owner == Owner::Nobody => "nothing: the disk is empty".into(),
-        _ => holds(disk),
-    }
-}
-
-const fn bus(transport: Transport) -> &'static str {
-    match transport {
-        Transport::Fc => "Fibre Channel",
-        Transport::Iscsi => "iSCSI",
-        Transport::Loop => "loop device",
-        Transport::Mmc => "eMMC or card",
-        Transport::Nvme => "NVMe",
-        Transport::Sas => "SAS",
-        Transport::Sata => "SATA",
-        Transport::Scsi => "SCSI",
-        Transport::Usb => "USB",
-        Transport::Virtio => "virtio",
-        Transport::Other => "another bus",
-    }
-}
-
-/// The first part of a reason: lists of disks stand behind a colon.
-fn gist(reason: &str) -> &str {
-    reason.split_once(": ").map_or(reason, |(gist, _)| gist)
-}
-
-fn joined(parts: &[String]) -> String {
-    let parts: Vec<&str> = parts
-        .iter()
-        .map(String::as_str)
-        .filter(|part| !part.is_empty())
-        .collect();
-    parts.join(", ")
-}
-
-fn hints(pairs: &[(&'static str, &'static str)]) -> Vec<Hint> {
-    pairs.iter().map(|(key, does)| Hint { key, does }).collect()
 }
 
 #[cfg(test)]

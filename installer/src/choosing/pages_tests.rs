@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use ratatui::{Terminal, backend::TestBackend};
 
 use super::*;
-use crate::choosing::tests::{disk, question};
+use crate::choosing::tests::{disk, question, question_with_ours};
 
 /// Types: `^` up, `v` down, `\r` Enter, `<` Backspace, `!` Escape.
 fn type_in(pages: &mut Pages, text: &str) -> Option<String> {
@@ -128,17 +128,88 @@ fn the_document_on_the_screen_is_the_one_that_is_installed() {
 }
 
 #[test]
+fn data_that_can_be_kept_are_asked_about_and_kept_by_one_key() {
+    let typed = |text: &str| type_in(&mut Pages::new(question_with_ours(Mode::Fresh)), text);
+    let document = typed("4\r2\r1\rY").unwrap();
+    insta::assert_snapshot!(document, @r#"
+    #cloud-config
+    install:
+      device: auto
+      reboot: true
+      poweroff: false
+    landfall:
+      mode: keep-data
+      disk:
+        serial: "VCGX5P2N"
+    "#);
+    for keys in [
+        "4\r2\r1\r\r\r\r",
+        "4\r2\r1\rERASE\r",
+        "4\r2\rY",
+        "4\r2Y",
+        "4Y",
+        "4\r\r\rY",
+    ] {
+        assert_eq!(typed(keys), None, "{keys:?}");
+    }
+    // Everything is erased where nothing else was said, and where the disk is another one in the end.
+    for keys in ["4\r\r1\rERASE\r", "4\r2\r!!1\r\rERASE\r"] {
+        assert!(!typed(keys).unwrap().contains("mode"), "{keys:?}");
+    }
+}
+
+#[test]
+fn escape_goes_back_over_the_page_about_the_data() {
+    let mut pages = Pages::new(question_with_ours(Mode::Fresh));
+    type_in(&mut pages, "4\r2\r1\r");
+    for page in [Page::Afterwards, Page::Data, Page::Disk, Page::Disk] {
+        type_in(&mut pages, "!");
+        assert_eq!(pages.page, page);
+    }
+    assert_eq!((pages.disk, pages.data, pages.next), (3, 1, 0));
+}
+
+#[test]
+fn where_the_user_data_say_what_stays_only_the_disk_is_asked_for_and_the_document_says_it_too() {
+    for (mode, line) in [
+        (Mode::KeepData, "\n  mode: keep-data\n"),
+        (Mode::Repair, "\n  mode: repair\n"),
+    ] {
+        let mut pages = Pages::new(question_with_ours(mode));
+        type_in(&mut pages, "4\r");
+        assert_eq!(pages.page, Page::Afterwards);
+        assert_eq!(type_in(&mut pages, "\rERASE\r"), None);
+        let document = type_in(&mut pages, "y").unwrap();
+        assert!(document.contains(line), "{document}");
+    }
+}
+
+fn draw(pages: &Pages) -> String {
+    let mut terminal = Terminal::new(TestBackend::new(80, 25)).unwrap();
+    let screen = pages.screen();
+    terminal
+        .draw(|frame| tui::draw_choice(&screen, frame))
+        .unwrap();
+    let rows = terminal.backend().to_string();
+    let rows = rows.lines().map(|row| row.trim_matches('"').trim_end());
+    rows.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_pages_about_data_look_as_they_did() {
+    let mut pages = Pages::new(question_with_ours(Mode::Fresh));
+    type_in(&mut pages, "4\r2");
+    insta::assert_snapshot!("data", draw(&pages));
+    type_in(&mut pages, "\r1\r\r");
+    insta::assert_snapshot!("confirm_keeping", draw(&pages));
+    let mut pages = Pages::new(question_with_ours(Mode::Repair));
+    insta::assert_snapshot!("disks_to_repair", draw(&pages));
+    type_in(&mut pages, "4\r\r");
+    insta::assert_snapshot!("confirm_repair", draw(&pages));
+}
+
+#[test]
 fn every_page_looks_as_it_did() {
-    let draw = |pages: &Pages| {
-        let mut terminal = Terminal::new(TestBackend::new(80, 25)).unwrap();
-        let screen = pages.screen();
-        terminal
-            .draw(|frame| tui::draw_choice(&screen, frame))
-            .unwrap();
-        let rows = terminal.backend().to_string();
-        let rows = rows.lines().map(|row| row.trim_matches('"').trim_end());
-        rows.collect::<Vec<_>>().join("\n")
-    };
     let mut pages = Pages::new(question());
     insta::assert_snapshot!("disks", draw(&pages));
     type_in(&mut pages, "4\r1");
@@ -160,6 +231,17 @@ fn a_disk_that_says_nothing_about_itself_is_still_a_row() {
 }
 
 proptest! {
+    /// However keys are hit, nothing is erased without the word: a document that comes without it keeps the data.
+    #[test]
+    fn no_row_of_keys_without_the_word_erases(keys in "[0-9v^!<\r yYa-zA-DF-Z]{0,60}") {
+        let mut pages = Pages::new(question_with_ours(Mode::Fresh));
+        for key in keys.chars() {
+            let document = type_in(&mut pages, &key.to_string());
+            prop_assert!(document.is_none_or(|text| text.contains("mode: keep-data")));
+            pages.screen();
+        }
+    }
+
     /// However keys are hit, a document comes only out of the word, and names a disk that can be chosen.
     #[test]
     fn no_row_of_keys_without_the_word_chooses(keys in "[0-9v^!<\r a-zA-DF-Z]{0,60}") {

@@ -95,10 +95,7 @@ pub(super) fn check(inputs: &Inputs<'_>, kept: &Kept) -> Result<(), Trouble> {
 }
 
 /// A file system that the new system can mount; that it had errors is no reason to destroy it.
-pub(super) fn check_persistent(
-    layout: &Layout,
-    superblock: Option<&Superblock>,
-) -> Result<(), Trouble> {
+pub fn check_persistent(layout: &Layout, superblock: Option<&Superblock>) -> Result<(), Trouble> {
     let refuse = |reason: String| Err(Trouble::new(Code::NothingToKeep, reason));
     let size = layout.partition(Role::Persistent).map(|part| part.size);
     let Some(superblock) = superblock else {

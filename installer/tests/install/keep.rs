@@ -5,6 +5,8 @@ use std::path::Path;
 
 use host::{Argv, Host, Linux};
 use installer::install::{Request, install, prepare};
+use installer::kept;
+use installer::machine::image_file;
 use installer::report::{Event, Finished, Outcome};
 use userdata::Mode;
 
@@ -278,6 +280,46 @@ fn root_a_disk_that_has_nothing_to_keep_is_refused_and_not_changed() {
             "{said}: the disk changed"
         );
         assert_nothing_left(&lab.disk());
+    }
+}
+
+#[test]
+fn root_only_a_disk_with_an_installation_that_has_data_can_be_chosen_to_keep_them() {
+    let lab = Lab::with_tiny_payload();
+    let check = |lab: &Lab| {
+        let mut disk = image_file(&lab.disk()).unwrap();
+        disk.look(&mut Linux);
+        kept::check(&disk)
+    };
+    used(&lab);
+    check(&lab).unwrap();
+    let damages: [(&str, &str, Damage); 3] = [
+        ("LF-K03", "could be kept: partition persistent", |lab| {
+            overwrite(&lab.disk(), extent(&lab.disk(), 7).0, &[0; 4096]);
+        }),
+        ("LF-K01", "could be kept: ", |lab| {
+            run(&Argv::new("sgdisk")
+                .arg("--change-name=2:esp")
+                .arg(lab.disk()));
+        }),
+        (
+            "LF-K01",
+            "has no installation whose data could be kept",
+            |lab| {
+                drop(lab.blank("disk.img"));
+            },
+        ),
+    ];
+    for (code, said, damage) in damages {
+        damage(&lab);
+        let before = fingerprint(&lab.disk());
+        let trouble = check(&lab).unwrap_err();
+        assert_eq!(trouble.code.as_str(), code, "{trouble}");
+        assert!(trouble.reason.contains(said), "{trouble}");
+        assert!(
+            fingerprint(&lab.disk()) == before,
+            "{said}: the disk changed"
+        );
     }
 }
 
