@@ -295,8 +295,12 @@ fn carry_out<H: Host>(
 }
 
 /// The user-data of a request as far as it can be read, for questions that come before the install itself.
-pub(crate) fn user_data_of<H: Host>(request: &Request, host: &mut H) -> Result<UserData> {
-    let (documents, machine) = gather(request, host, &mut |_| ())?;
+pub(crate) fn user_data_of<H: Host>(
+    request: &Request,
+    host: &mut H,
+    tell: &mut dyn FnMut(&Event),
+) -> Result<UserData> {
+    let (documents, machine) = gather(request, host, tell)?;
     Ok(documents::combine_part(&documents, &machine)?.0)
 }
 
@@ -315,7 +319,7 @@ pub(crate) fn question<H: Host>(
         user_data: request.user_data.without_choice(),
         ..request.clone()
     };
-    let config = config_of(request, &user_data_of(request, host).ok()?).ok()?;
+    let config = config_of(request, &user_data_of(request, host, &mut |_| ()).ok()?).ok()?;
     let payload = Payload::open(&request.payload).ok()?;
     let mut machine = machine::read_machine(Path::new("/sys"), Path::new("/dev")).ok()?;
     machine.look_at_disks(host);

@@ -78,7 +78,10 @@ pub fn run(mut events: EventWriter) -> Result<Infallible> {
     let mut request = request(&call, &cmdline, &mut Linux);
     if !call.reinstall
         && let Ok(wanted) = &request
-        && let Some(hold) = installed::guard::hold(wanted, &mut Linux)
+        && let Some(hold) = installed::guard::hold(wanted, &mut Linux, &mut |event| {
+            events.write(event);
+            view.event(event);
+        })
     {
         drop(view);
         if installed::guard::wait(hold, wanted.medium.as_deref(), &mut events) == Choice::Restart {

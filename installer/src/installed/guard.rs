@@ -5,7 +5,7 @@ use std::path::Path;
 use host::{Host, Linux};
 
 use super::hold::{Choice, Hold, PATIENCE};
-use super::{find, is_renewed};
+use super::{Installed, find, is_renewed};
 use crate::install::{Request, user_data_of};
 use crate::machine::{Firmware, read_machine};
 use crate::nvram::{self, EFIVARS};
@@ -14,20 +14,18 @@ use crate::report::{Event, EventWriter};
 use crate::{check, medium};
 
 /// Decides whether this machine is held; `None` if an install may begin. A machine that cannot be looked at is not held:
-/// the install looks at it again and says what is wrong.
-pub(crate) fn hold(request: &Request, host: &mut impl Host) -> Option<Hold> {
+/// the install looks at it again and says what is wrong. What has to be waited for is told.
+pub(crate) fn hold(
+    request: &Request,
+    host: &mut impl Host,
+    tell: &mut dyn FnMut(&Event),
+) -> Option<Hold> {
     let sys = Path::new("/sys");
     let machine = read_machine(sys, Path::new("/dev")).ok()?;
     let work = check::work_folder().ok()?;
     let medium = request.medium.as_deref();
     let found = find(sys, &machine.disks, medium, &work, host);
-    if found.is_empty() {
-        return None;
-    }
-    // User-data with errors bring nothing new; an install that somebody asks for names the errors.
-    let user_data = user_data_of(request, host).ok();
-    let nonce = user_data.and_then(|user_data| user_data.landfall.nonce);
-    if is_renewed(&found, nonce.as_deref()) {
+    if found.is_empty() || asks_for_another(&found, request, host, tell) {
         return None;
     }
     let entry = (machine.firmware == Firmware::Uefi)
@@ -37,6 +35,22 @@ pub(crate) fn hold(request: &Request, host: &mut impl Host) -> Option<Hold> {
         })
         .flatten();
     Some(Hold::new(found, entry))
+}
+
+/// Whether the user-data have a new nonce. They may have to come over a network that is not there.
+fn asks_for_another(
+    found: &[Installed],
+    request: &Request,
+    host: &mut impl Host,
+    tell: &mut dyn FnMut(&Event),
+) -> bool {
+    tell(&Event::Note {
+        text: "a system is installed; looking for a new landfall.nonce in the user-data".into(),
+    });
+    // User-data with errors bring nothing new; an install that somebody asks for names the errors.
+    let user_data = user_data_of(request, host, tell).ok();
+    let nonce = user_data.and_then(|user_data| user_data.landfall.nonce);
+    is_renewed(found, nonce.as_deref())
 }
 
 /// Shows the hold on every console until it ends. Before a restart, the firmware is told to start the installed system.
@@ -60,4 +74,59 @@ pub(crate) fn wait(mut hold: Hold, drive: Option<&Path>, events: &mut EventWrite
         });
     }
     choice
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use host::Recorder;
+
+    use super::*;
+    use crate::documents::{Network, Sources};
+    use crate::hooks::Runner;
+    use crate::installed::tests::installed;
+
+    fn request(user_data: PathBuf) -> Request {
+        Request {
+            disk: "auto".into(),
+            user_data: Sources {
+                network: Network {
+                    authorities: None,
+                    set_up: true,
+                },
+                ..Sources::files([user_data])
+            },
+            payload: PathBuf::new(),
+            medium: None,
+            media_id: None,
+            runner: Runner::LiveInstaller,
+            wipe: None,
+            mode: None,
+        }
+    }
+
+    #[test]
+    fn what_is_looked_for_is_told_before_it_is_waited_for_and_what_does_not_come_is_no_nonce() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("user-data");
+        let nonce = "#cloud-config\nlandfall: {nonce: b}\n";
+        let unreachable = "#cloud-config\nconfig_url: https://a.example/\nlandfall: {nonce: b}\n";
+        for (text, asks) in [(nonce, true), (unreachable, false)] {
+            host::files::write_synced(&file, text.as_bytes(), 0o600).unwrap();
+            let mut told = Vec::new();
+            // The network cannot even be started.
+            let mut host = Recorder::failing_at(0);
+            let asked = asks_for_another(
+                &[installed(Some("1.0"), "a")],
+                &request(file.clone()),
+                &mut host,
+                &mut |event| told.push(event.clone()),
+            );
+            assert_eq!(asked, asks, "{text}");
+            assert_eq!(host.calls.len(), usize::from(!asks), "{:?}", host.calls);
+            let said = matches!(&told[0], Event::Note { text } if text.contains("landfall.nonce"));
+            assert!(said, "{told:?}");
+        }
+    }
 }
