@@ -221,13 +221,13 @@ fn guid(disk: &Disk, number: u32) -> Option<Uuid> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use std::fs::File;
     use std::io::Write as _;
 
     use super::*;
 
-    pub(crate) fn installed(system: Option<&str>, nonce: &str) -> Installed {
+    fn installed(system: Option<&str>, nonce: &str) -> Installed {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("disk");
         File::create(&path).unwrap();

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use host::{Host, Linux};
+use userdata::Landfall;
 
 use super::hold::{Choice, Hold, PATIENCE};
-use super::{Installed, find, is_renewed};
+use super::{find, is_renewed};
 use crate::install::{Request, user_data_of};
 use crate::machine::{Firmware, read_machine};
 use crate::nvram::{self, EFIVARS};
@@ -25,7 +26,11 @@ pub(crate) fn hold(
     let work = check::work_folder().ok()?;
     let medium = request.medium.as_deref();
     let found = find(sys, &machine.disks, medium, &work, host);
-    if found.is_empty() || asks_for_another(&found, request, host, tell) {
+    if found.is_empty() {
+        return None;
+    }
+    let wanted = wanted(request, host, tell);
+    if is_renewed(&found, wanted.nonce.as_deref()) {
         return None;
     }
     let entry = (machine.firmware == Firmware::Uefi)
@@ -34,23 +39,19 @@ pub(crate) fn hold(
             nvram::entry_for(&nvram::read(Path::new(EFIVARS)).ok()?, &disks)
         })
         .flatten();
-    Some(Hold::new(found, entry))
+    Some(Hold::new(found, entry, wanted.mode))
 }
 
-/// Whether the user-data have a new nonce. They may have to come over a network that is not there.
-fn asks_for_another(
-    found: &[Installed],
-    request: &Request,
-    host: &mut impl Host,
-    tell: &mut dyn FnMut(&Event),
-) -> bool {
+/// What the user-data say of another install. They may have to come over a network that is not there.
+fn wanted(request: &Request, host: &mut impl Host, tell: &mut dyn FnMut(&Event)) -> Landfall {
     tell(&Event::Note {
         text: "a system is installed; looking for a new landfall.nonce in the user-data".into(),
     });
     // User-data with errors bring nothing new; an install that somebody asks for names the errors.
-    let user_data = user_data_of(request, host, tell).ok();
-    let nonce = user_data.and_then(|user_data| user_data.landfall.nonce);
-    is_renewed(found, nonce.as_deref())
+    let user_data = user_data_of(request, host, tell);
+    user_data
+        .map(|user_data| user_data.landfall)
+        .unwrap_or_default()
 }
 
 /// Shows the hold on every console until it ends. Before a restart, the firmware is told to start the installed system.
@@ -85,7 +86,6 @@ mod tests {
     use super::*;
     use crate::documents::{Network, Sources};
     use crate::hooks::Runner;
-    use crate::installed::tests::installed;
 
     fn request(user_data: PathBuf) -> Request {
         Request {
@@ -112,19 +112,21 @@ mod tests {
         let file = folder.path().join("user-data");
         let nonce = "#cloud-config\nlandfall: {nonce: b}\n";
         let unreachable = "#cloud-config\nconfig_url: https://a.example/\nlandfall: {nonce: b}\n";
-        for (text, asks) in [(nonce, true), (unreachable, false)] {
+        for (text, expected) in [(nonce, Some("b")), (unreachable, None)] {
             host::files::write_synced(&file, text.as_bytes(), 0o600).unwrap();
             let mut told = Vec::new();
             // The network cannot even be started.
             let mut host = Recorder::failing_at(0);
-            let asked = asks_for_another(
-                &[installed(Some("1.0"), "a")],
-                &request(file.clone()),
-                &mut host,
-                &mut |event| told.push(event.clone()),
+            let wanted = wanted(&request(file.clone()), &mut host, &mut |event| {
+                told.push(event.clone());
+            });
+            assert_eq!(wanted.nonce.as_deref(), expected, "{text}");
+            assert_eq!(
+                host.calls.is_empty(),
+                expected.is_some(),
+                "{:?}",
+                host.calls
             );
-            assert_eq!(asked, asks, "{text}");
-            assert_eq!(host.calls.len(), usize::from(!asks), "{:?}", host.calls);
             let said = matches!(&told[0], Event::Note { text } if text.contains("landfall.nonce"));
             assert!(said, "{told:?}");
         }

@@ -14,6 +14,7 @@
 use std::time::{Duration, Instant};
 
 use tui::{InstallScreen, Outcome};
+use userdata::Mode;
 
 use super::Installed;
 use crate::code::{Code, Trouble};
@@ -42,16 +43,19 @@ pub struct Hold {
     found: Vec<Installed>,
     /// The firmware's entry for the installed system; the next start uses it.
     pub entry: Option<Number>,
+    /// What another install does to the data; the worst where the user-data cannot be read.
+    mode: Mode,
     /// Somebody asked for another install and has not said yet that they are sure.
     asked: bool,
 }
 
 impl Hold {
     /// A hold for these disks, of which there is at least one.
-    pub const fn new(found: Vec<Installed>, entry: Option<Number>) -> Self {
+    pub const fn new(found: Vec<Installed>, entry: Option<Number>, mode: Mode) -> Self {
         Self {
             found,
             entry,
+            mode,
             asked: false,
         }
     }
@@ -81,8 +85,12 @@ impl Hold {
     /// What happens next; `left` before the machine restarts by itself.
     fn prompt(&self, left: Option<Duration>) -> String {
         if self.asked {
-            return "Installing again erases the disk that the user-data choose. Press Y to do so, any other key to go back."
-                .to_owned();
+            let does = match self.mode {
+                Mode::Fresh => "erases the disk that the user-data choose",
+                Mode::KeepData => "writes the system anew and keeps the data, as the user-data say",
+                Mode::Repair => "writes the system anew and keeps data and user-data on the disk",
+            };
+            return format!("Installing again {does}. Press Y to do so, any other key to go back.");
         }
         let keys = "Press Enter to restart now, R to install again.";
         match (self.entry, left) {
@@ -178,6 +186,10 @@ mod tests {
     use crate::recovery::keys::typed_at_a_terminal;
 
     fn hold(entry: Option<Number>) -> Hold {
+        hold_before(entry, Mode::Fresh)
+    }
+
+    fn hold_before(entry: Option<Number>, mode: Mode) -> Hold {
         let disk = crate::machine::Disk {
             name: "vda".into(),
             path: "/dev/vda".into(),
@@ -199,7 +211,7 @@ mod tests {
             system: Some("1.2.3".to_owned()),
             nonce: String::new(),
         };
-        Hold::new(vec![found], entry)
+        Hold::new(vec![found], entry, mode)
     }
 
     const NEVER: Duration = Duration::from_mins(10);
@@ -267,6 +279,11 @@ mod tests {
         text.extend(hold(None).lines());
         held.key(Key::Char('r'));
         text.extend(held.lines());
+        for mode in [Mode::KeepData, Mode::Repair] {
+            let mut held = hold_before(None, mode);
+            held.key(Key::Char('r'));
+            text.extend(held.lines());
+        }
         insta::assert_snapshot!(text.join("\n"));
     }
 
