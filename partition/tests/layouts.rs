@@ -1,41 +1,14 @@
-//! What is wanted and a disk -> where everything goes, or why not.
-#![expect(
-    clippy::expect_used,
-    reason = "a test that cannot prepare itself fails"
-)]
+//! What is wanted and a disk -> where everything goes, or why not. What cannot be wanted stands in `refused.rs`.
 
 mod independent;
 
-use independent::{counting, disk_of, layout, wanted};
-use partition::{
-    Bytes, Extra, Filesystem, Layout, LayoutError, Note, Role, SectorSize, Table, Wanted,
-};
+use independent::{big, counting, disk_of, extra, layout, wanted, with_extras};
+use partition::{Bytes, Layout, LayoutError, Note, Role, SectorSize, Table, Wanted};
 use uuid::Uuid;
 
 const MIB: u64 = 1 << 20;
 /// 1 + 256 + 64 + (2 x 300 + 200) + (3 x 700 + 1000) + 512 MiB and the MiB in front.
 const SUM: u64 = 1 + 1 + 256 + 64 + 800 + 3100 + 512;
-
-fn big() -> partition::Geometry {
-    disk_of(Bytes::mib(64 * 1024), SectorSize::B512)
-}
-
-fn extra(name: &str, size: u32) -> Extra {
-    Extra {
-        name: name.to_owned(),
-        size: Bytes::mib(size),
-        filesystem: Filesystem::Ext4,
-        label: None,
-    }
-}
-
-fn with_extras(persistent: u32, extras: Vec<Extra>) -> Wanted {
-    Wanted {
-        persistent: Some(Bytes::mib(persistent)),
-        extra: extras,
-        ..wanted()
-    }
-}
 
 fn names_and_mib(layout: &Layout) -> Vec<(u32, &str, u64)> {
     layout
@@ -43,10 +16,6 @@ fn names_and_mib(layout: &Layout) -> Vec<(u32, &str, u64)> {
         .iter()
         .map(|part| (part.number, part.name.as_str(), part.size.get() / MIB))
         .collect()
-}
-
-fn error(wanted: &Wanted) -> LayoutError {
-    wanted.layout(big(), counting()).expect_err("it is refused")
 }
 
 #[test]
@@ -261,141 +230,6 @@ fn an_extra_of_size_zero_goes_last_and_keeps_the_others_at_their_size() {
     assert_eq!(layout.notes(), []);
 }
 
-fn all_refused(cases: Vec<(Wanted, LayoutError)>) {
-    for (wanted, expected) in cases {
-        assert_eq!(error(&wanted), expected);
-    }
-}
-
-#[test]
-fn a_name_that_a_table_cannot_hold_is_refused() {
-    let named = |name: &str| with_extras(0, vec![extra(name, 10)]);
-    let bad = |name: &str| {
-        (
-            named(name),
-            LayoutError::BadName {
-                name: name.to_owned(),
-            },
-        )
-    };
-    let long = |name: String, units| (named(&name), LayoutError::NameTooLong { name, units });
-    all_refused(vec![
-        bad(""),
-        bad(" x"),
-        bad("x "),
-        bad("a/b"),
-        bad("a\nb"),
-        long("x".repeat(37), 37),
-        // 19 characters of two UTF-16 units each.
-        long("𝄞".repeat(19), 38),
-        (
-            named("oem"),
-            LayoutError::DuplicateName {
-                name: "oem".to_owned(),
-            },
-        ),
-    ]);
-}
-
-#[test]
-fn a_label_that_does_not_fit_or_is_taken_is_refused() {
-    let labelled = |name: &str, label: &str| Extra {
-        label: Some(label.to_owned()),
-        ..extra(name, 10)
-    };
-    let one = |filesystem, label: &str| {
-        with_extras(
-            0,
-            vec![Extra {
-                filesystem,
-                ..labelled("data", label)
-            }],
-        )
-    };
-    let bad = |filesystem, label: &str, most| {
-        let (name, label_text) = ("data".to_owned(), label.to_owned());
-        (
-            one(filesystem, label),
-            LayoutError::BadLabel {
-                name,
-                label: label_text,
-                filesystem,
-                most,
-            },
-        )
-    };
-    let reserved = LayoutError::ReservedLabel {
-        name: "data".to_owned(),
-        label: "COS_STATE".to_owned(),
-    };
-    let twice = with_extras(0, vec![labelled("a", "same"), labelled("b", "same")]);
-    all_refused(vec![
-        bad(Filesystem::Ext4, "seventeen-letters", 16),
-        bad(Filesystem::Ext4, "", 16),
-        bad(Filesystem::Ext4, "a\nb", 16),
-        bad(Filesystem::Vfat, "twelve-chars", 11),
-        bad(Filesystem::Xfs, "13-characters", 12),
-        bad(Filesystem::Raw, "x", 0),
-        (one(Filesystem::Ext4, "COS_STATE"), reserved),
-        (
-            twice,
-            LayoutError::DuplicateLabel {
-                label: "same".to_owned(),
-            },
-        ),
-    ]);
-}
-
-#[test]
-fn sizes_and_numbers_that_cannot_be_are_refused() {
-    let two = LayoutError::TwoTakeTheRest {
-        first: "persistent".to_owned(),
-        second: "rest".to_owned(),
-    };
-    let many = (0..123).map(|n| extra(&format!("x{n}"), 1)).collect();
-    all_refused(vec![
-        (with_extras(0, vec![extra("rest", 0)]), two),
-        (
-            with_extras(0, many),
-            LayoutError::TooManyPartitions {
-                wanted: 129,
-                most: 128,
-            },
-        ),
-        (
-            Wanted::new(Bytes::new(u64::MAX), Bytes::ZERO),
-            LayoutError::Overflow,
-        ),
-        (
-            Wanted::new(Bytes::new(u64::MAX / 3), Bytes::ZERO),
-            LayoutError::Overflow,
-        ),
-        (
-            Wanted {
-                oem: Some(Bytes::new(u64::MAX - MIB)),
-                ..wanted()
-            },
-            LayoutError::Overflow,
-        ),
-    ]);
-}
-
-#[test]
-fn a_name_and_a_table_that_are_just_full_are_taken() {
-    let name = "x".repeat(36);
-    assert!(
-        with_extras(0, vec![extra(&name, 10)])
-            .layout(big(), counting())
-            .is_ok()
-    );
-    let full = with_extras(0, (0..122).map(|n| extra(&format!("x{n}"), 1)).collect());
-    assert_eq!(
-        full.layout(big(), counting())
-            .map(|layout| layout.partitions().len()),
-        Ok(128)
-    );
-}
-
 #[test]
 fn guids_are_asked_for_in_order_and_must_differ() {
     let layout = wanted().layout(big(), counting()).expect("it fits");
@@ -486,39 +320,6 @@ fn an_mbr_has_the_four_partitions_that_fit_it() {
     let state = layout.partition(Role::State).expect("there is one");
     assert_eq!(layout.part_uuid(state), "11223344-03");
     assert_eq!(layout.partition(Role::Esp), None);
-}
-
-#[test]
-fn an_mbr_says_what_it_cannot_do() {
-    let mbr = Wanted {
-        table: Table::Mbr,
-        ..wanted()
-    };
-    let with_extra = Wanted {
-        extra: vec![extra("data", 1)],
-        ..mbr.clone()
-    };
-    assert_eq!(
-        error(&with_extra),
-        LayoutError::ExtraOnMbr {
-            name: "data".to_owned()
-        }
-    );
-
-    let reach = Bytes::new(0xFFFF_FFFF * 512);
-    assert!(
-        mbr.layout(disk_of(reach, SectorSize::B512), counting())
-            .is_ok()
-    );
-    let have = Bytes::new(reach.get() + 512);
-    let refused = mbr.layout(disk_of(have, SectorSize::B512), counting());
-    assert_eq!(
-        refused,
-        Err(LayoutError::TooLargeForMbr { most: reach, have })
-    );
-
-    let four_k = disk_of(Bytes::mib(64 * 1024), SectorSize::B4096);
-    assert_eq!(mbr.layout(four_k, counting()), Err(LayoutError::MbrOn4Kn));
 }
 
 #[test]

@@ -10,7 +10,7 @@
 
 use std::{fs::File, path::Path, process::Command};
 
-use partition::{Bytes, Geometry, Layout, SectorSize, Wanted};
+use partition::{Bytes, Extra, Filesystem, Geometry, Layout, LayoutError, SectorSize, Wanted};
 use tempfile::NamedTempFile;
 use uuid::Uuid;
 
@@ -36,6 +36,31 @@ pub(crate) fn layout(size: Bytes, sector: SectorSize) -> Layout {
     wanted()
         .layout(disk_of(size, sector), counting())
         .expect("it fits")
+}
+
+pub(crate) fn big() -> Geometry {
+    disk_of(Bytes::mib(64 * 1024), SectorSize::B512)
+}
+
+pub(crate) fn extra(name: &str, size: u32) -> Extra {
+    Extra {
+        name: name.to_owned(),
+        size: Bytes::mib(size),
+        filesystem: Filesystem::Ext4,
+        label: None,
+    }
+}
+
+pub(crate) fn with_extras(persistent: u32, extras: Vec<Extra>) -> Wanted {
+    Wanted {
+        persistent: Some(Bytes::mib(persistent)),
+        extra: extras,
+        ..wanted()
+    }
+}
+
+pub(crate) fn error(wanted: &Wanted) -> LayoutError {
+    wanted.layout(big(), counting()).expect_err("it is refused")
 }
 
 /// A file of this size that takes no space.
