@@ -15,6 +15,7 @@ mod disk_faults;
 mod documents;
 mod door;
 mod extras;
+mod foreign;
 mod hooks;
 mod keep;
 mod lab;
