@@ -15,6 +15,7 @@ pub mod qmp;
 pub mod screen;
 pub mod ssh;
 pub mod storage;
+pub mod tiny;
 pub mod user_data;
 pub mod variables;
 pub mod vm;

@@ -2,7 +2,6 @@
 //! busybox.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     reason = "helpers of tests; clippy knows only the tests themselves"
 )]
 
