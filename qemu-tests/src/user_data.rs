@@ -54,6 +54,8 @@ pub struct UserData {
     pub wipe: Option<&'static str>,
     /// `landfall.table`; absent: as the product decides.
     pub table: Option<&'static str>,
+    /// `landfall.disk.serial`.
+    pub disk_serial: Option<String>,
     /// Key of the user `kairos`.
     pub ssh_key: Option<String>,
     /// Clear-text password of the user `kairos`.
@@ -78,6 +80,7 @@ impl UserData {
             nonce: None,
             wipe: None,
             table: None,
+            disk_serial: None,
             ssh_key: None,
             password: password.to_owned(),
             more_steps: String::new(),
@@ -115,17 +118,22 @@ impl fmt::Display for UserData {
         for line in self.ca_pem.lines() {
             writeln!(f, "        {line}")?;
         }
-        if self.nonce.is_some() || self.wipe.is_some() || self.table.is_some() {
-            writeln!(f, "\nlandfall:")?;
-        }
-        if let Some(nonce) = &self.nonce {
-            writeln!(f, "  nonce: {nonce}")?;
-        }
-        if let Some(wipe) = self.wipe {
-            writeln!(f, "  wipe: {wipe}")?;
-        }
-        if let Some(table) = self.table {
-            writeln!(f, "  table: {table}")?;
+        let serial = self.disk_serial.as_ref();
+        let disk = serial.map(|serial| format!("{{serial: {serial}}}"));
+        let keys = [
+            ("nonce", self.nonce.as_deref()),
+            ("wipe", self.wipe),
+            ("table", self.table),
+            ("disk", disk.as_deref()),
+        ];
+        let given = keys
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, value?)));
+        for (at, (key, value)) in given.enumerate() {
+            if at == 0 {
+                writeln!(f, "\nlandfall:")?;
+            }
+            writeln!(f, "  {key}: {value}")?;
         }
         writeln!(f, "\ninstall:")?;
         match self.ending {
@@ -230,10 +238,13 @@ stages:
         text.ending = Ending::PowerOff;
         text.token = Some("secret-token".to_owned());
         text.wipe = Some("foreign");
+        text.disk_serial = Some("LF0002".to_owned());
         let text_with_token = text.to_string();
         assert!(text_with_token.contains("    edgeHostToken: secret-token\n"));
         assert!(text_with_token.contains("install:\n  poweroff: true\n  extra-dirs-rootfs:\n"));
-        assert!(text_with_token.contains("\nlandfall:\n  wipe: foreign\n\n"));
+        assert!(
+            text_with_token.contains("\nlandfall:\n  wipe: foreign\n  disk: {serial: LF0002}\n\n")
+        );
         assert!(!format!("{text:?}").contains("secret-token"));
     }
 }

@@ -19,6 +19,8 @@ fn every_user_data_of_the_tests_is_accepted_without_an_error() {
             );
             text.ending = ending;
             text.token = token;
+            text.wipe = Some("foreign");
+            text.disk_serial = Some("LF0002".to_owned());
             text.ssh_key = Some("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGIdWuJuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuu me".to_owned());
             let text = text.to_string();
             let parsed = userdata::parse("user-data", text.as_bytes());

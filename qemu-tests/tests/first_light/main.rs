@@ -12,6 +12,7 @@ mod documents;
 mod lab;
 mod loops;
 mod machines;
+mod neighbours;
 mod nvram;
 mod refusals;
 mod stages;
