@@ -38,9 +38,12 @@ fn start(machine: Builder, mark: &str) -> (Vm, Event) {
 
 #[test]
 fn of_two_installations_the_one_that_is_started_is_used_in_either_order_and_the_other_is_told() {
-    let lab = Lab::new("twins");
-    let (a, b) = (installed(&lab, "a.img"), installed(&lab, "b.img"));
-    for (mark, disks) in [("a", [&a, &b]), ("b", [&b, &a])] {
+    let mut lab = Lab::new("twins");
+    let gpt = installed(&lab, "gpt.img");
+    // An MBR has no names of partitions: there the labels tell, and those of the other disk must not.
+    lab.user_data.table = Some("mbr");
+    let mbr = installed(&lab, "mbr.img");
+    for (mark, disks) in [("gpt", [&gpt, &mbr]), ("mbr", [&mbr, &gpt])] {
         let machine = disks
             .into_iter()
             .cloned()
