@@ -3,17 +3,9 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use qemu_tests::{Disk, Exit, Vm, artifacts};
+use qemu_tests::{Disk, Exit, artifacts};
 
-use crate::lab::{Lab, SOON, wait_finished, wait_installed};
-
-/// Types letters in capitals, then Enter.
-fn type_word(vm: &mut Vm, word: &str) {
-    for letter in word.to_lowercase().chars() {
-        vm.press(&["shift", &letter.to_string()]).unwrap();
-    }
-    vm.press(&["ret"]).unwrap();
-}
+use crate::lab::{Lab, SOON, type_word, wait_finished, wait_installed};
 
 #[test]
 fn of_two_disks_the_one_that_is_chosen_on_the_screen_is_installed_and_the_other_keeps_every_byte() {

@@ -160,3 +160,11 @@ pub(crate) fn try_root(vm: &mut Vm, script: &str) -> (Option<i32>, String, Strin
         text(&output.stderr),
     )
 }
+
+/// Types letters in capitals, then Enter.
+pub(crate) fn type_word(vm: &mut Vm, word: &str) {
+    for letter in word.to_lowercase().chars() {
+        vm.press(&["shift", &letter.to_string()]).unwrap();
+    }
+    vm.press(&["ret"]).unwrap();
+}

@@ -14,6 +14,7 @@ mod loops;
 mod machines;
 mod neighbours;
 mod nvram;
+mod recovery;
 mod refusals;
 mod stages;
 mod timeline;
