@@ -46,11 +46,11 @@ const DISKS: [(&str, u64); 9] = [
 ];
 const LARGE: u64 = 16 << 10;
 
-/// A step that says on the serial console what arrays and mapped devices there are, before anything is written.
+/// A step that says on the serial console which disks, arrays and mapped devices there are, before anything is written.
 const WHAT_STANDS: &str = "  before-install:
     - name: what stands on the disks
       commands:
-        - echo \"what stands [\"$(ls /sys/block | grep -E '^(dm-|md)')\"]\" > /dev/ttyS0
+        - echo \"what stands [\"$(ls /sys/block | grep -E '^(vd|dm-|md)')\"]\" > /dev/ttyS0
 ";
 
 struct Seeded {
@@ -141,22 +141,28 @@ fn install(lab: &mut Lab, seeded: &Seeded, target: usize) {
     let node = format!("/dev/{}", DISKS[target].0);
     assert!(chosen.text("disk").contains(&node), "{chosen}");
     wait_installed(&mut vm, "poweroff");
+    let disks = DISKS.map(|(name, _)| name).join(" ");
     let serial = vm.serial();
-    assert!(serial.contains("what stands []"), "{serial}");
+    let stands = format!("what stands [{disks}]");
+    assert!(serial.contains(&stands), "{serial}");
     assert_eq!(vm.wait_exit(SOON).unwrap(), Exit::PowerOff);
     assert_eq!(vm.unreadable_events(), [""; 0]);
 }
 
-/// What `wipefs` (libblkid, every signature it knows) finds on the disk: a table, and nothing of others.
-#[track_caller]
-fn assert_only_ours(disk: &Disk) {
+/// What `wipefs` (libblkid, every signature it knows) finds on the disk.
+fn signatures(disk: &Disk) -> Vec<String> {
     let mut wipefs = door::command("wipefs");
     wipefs.args(["--no-act", "--noheadings", "--output", "TYPE"]);
     let said = door::run(wipefs.arg(disk.path())).unwrap();
     let said = String::from_utf8(said).unwrap();
-    let mut kinds: Vec<&str> = said.split_whitespace().collect();
+    let mut kinds: Vec<String> = said.split_whitespace().map(str::to_owned).collect();
     kinds.dedup();
-    assert_eq!(kinds, ["gpt", "PMBR"]);
+    kinds
+}
+
+#[track_caller]
+fn assert_only_ours(disk: &Disk) {
+    assert_eq!(signatures(disk), ["gpt", "PMBR"]);
 }
 
 /// What the programs of others find: `lvm:vda`, `md:vdc2`.
@@ -231,5 +237,25 @@ fn half_the_disks_of_a_server_with_lvm_on_mirrors_is_installed_over_and_the_othe
     assert_eq!(of_target, None, "{found:?}");
     for what in ["md:vdd2", "md:vdd3", "md:vdd4", "md:vdd5", "lvm:vda"] {
         assert!(found.iter().any(|found| found == what), "{what}: {found:?}");
+    }
+}
+
+#[test]
+fn nothing_is_left_of_a_mirror_of_whole_disks_in_any_of_its_formats() {
+    let mut lab = Lab::new("neighbours-mirrors");
+    let blank = |name| {
+        let image = lab.folder.file(&format!("{name}.img"));
+        Disk::empty(image, LARGE << 20).unwrap()
+    };
+    let disks = ["0.90", "1.0", "1.1", "1.2"].map(blank);
+    run(&lab, "seed", include_str!("neighbours/whole.sh"), &disks);
+    lab.user_data.wipe = Some("foreign");
+    let text = lab.user_data.to_string();
+    for disk in &disks {
+        let was = signatures(disk);
+        let of_array = was.iter().any(|kind| kind == "linux_raid_member");
+        assert!(of_array, "{}: {was:?}", disk.path().display());
+        artifacts::install_image(&text, disk.path()).unwrap();
+        assert_only_ours(disk);
     }
 }
