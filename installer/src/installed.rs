@@ -8,6 +8,7 @@ use std::path::Path;
 
 use host::{Host, LoopRequest, Mount};
 use partition::{Role, SectorSize, read_back};
+use userdata::Mode;
 use uuid::Uuid;
 
 use crate::apply::{esp_readable, is_unfinished, read_at};
@@ -21,6 +22,37 @@ pub mod hold;
 
 /// Kernel argument: somebody chose to install again, although a system is installed.
 pub const REINSTALL: &str = "landfall.reinstall";
+
+/// The same, and what somebody chose is that the data stay.
+pub const REINSTALL_KEEPING: &str = "landfall.reinstall=keep-data";
+
+/// How somebody chose to install again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// As the user-data say.
+    AsWritten,
+    /// With the data that are there, whatever the user-data say.
+    KeepData,
+}
+
+impl Again {
+    /// Reads a word of the kernel command line.
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            REINSTALL => Some(Self::AsWritten),
+            REINSTALL_KEEPING => Some(Self::KeepData),
+            _ => None,
+        }
+    }
+
+    /// What of the user-data it replaces.
+    pub const fn mode(self) -> Option<Mode> {
+        match self {
+            Self::AsWritten => None,
+            Self::KeepData => Some(Mode::KeepData),
+        }
+    }
+}
 
 /// Numbers and names of the partitions that are looked at; GRUB on a medium takes them by the same numbers.
 const ESP: (u32, &str) = (2, "efi");

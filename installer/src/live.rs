@@ -13,6 +13,7 @@ use crate::code::{Code, Trouble};
 use crate::documents::{Network, Source, Sources};
 use crate::hooks::Runner;
 use crate::install::Request;
+use crate::installed::Again;
 use crate::installed::hold::Choice;
 use crate::report::{Event, EventWriter, Finished, Next, Outcome};
 use crate::screens::{InstallView, open_consoles, open_for_install};
@@ -37,8 +38,8 @@ struct Call<'a> {
     turn: Option<&'a str>,
     recovery: bool,
     reset: bool,
-    /// Somebody chose to install again, although a system is installed.
-    reinstall: bool,
+    /// How somebody chose to install again, although a system is installed.
+    reinstall: Option<Again>,
 }
 
 impl<'a> Call<'a> {
@@ -52,7 +53,7 @@ impl<'a> Call<'a> {
                 .filter(|turn| !turn.is_empty()),
             recovery: words().any(|word| word == "landfall.recovery"),
             reset: words().any(|word| word == "kairos.reset"),
-            reinstall: words().any(|word| word == installed::REINSTALL),
+            reinstall: words().find_map(Again::parse),
         }
     }
 }
@@ -76,7 +77,8 @@ pub fn run(mut events: EventWriter) -> Result<Infallible> {
     // Without them the firmware's boot order stays as it is, which the install tells.
     drop(nvram::mount(&mut Linux));
     let mut request = request(&call, &cmdline, &mut Linux);
-    if !call.reinstall
+    let mut again = call.reinstall;
+    if again.is_none()
         && let Ok(wanted) = &request
         && let Some(hold) = installed::guard::hold(wanted, &mut Linux, &mut |event| {
             events.write(event);
@@ -84,12 +86,16 @@ pub fn run(mut events: EventWriter) -> Result<Infallible> {
         })
     {
         drop(view);
-        if installed::guard::wait(hold, wanted.medium.as_deref(), &mut events) == Choice::Restart {
-            return recovery::restart(RebootMode::RB_AUTOBOOT);
+        match installed::guard::wait(hold, wanted.medium.as_deref(), &mut events) {
+            Choice::Restart => return recovery::restart(RebootMode::RB_AUTOBOOT),
+            Choice::Install(how) => again = Some(how),
         }
         view = InstallView::new(open_consoles(open_for_install));
         view.draw();
         request = self::request(&call, &cmdline, &mut Linux);
+    }
+    if let (Ok(request), Some(again)) = (&mut request, again) {
+        request.mode = again.mode();
     }
     let finished = from_medium(request, &mut view, &mut events);
     end(&finished, &mut view)
@@ -204,7 +210,7 @@ mod tests {
                 turn: Some("07"),
                 recovery: true,
                 reset: true,
-                reinstall: true,
+                reinstall: Some(Again::AsWritten),
             }
         );
         let plain = Call {
@@ -213,10 +219,12 @@ mod tests {
             turn: None,
             recovery: false,
             reset: false,
-            reinstall: false,
+            reinstall: None,
         };
         let similar = "quiet kairos.resetx xlandfall.recovery landfall.reinstall=0 landfall.turn=";
         assert_eq!(Call::parse(similar), plain);
+        let keeping = Call::parse("quiet landfall.reinstall=keep-data");
+        assert_eq!(keeping.reinstall, Some(Again::KeepData));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! ```text
 //! hold --Enter, medium gone, time over--> restart
 //!   |  ^
-//!   R  any other key
+//! R, K any other key
 //!   v  |
 //! sure? --Y--> install
 //! ```
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use tui::{InstallScreen, Outcome};
 use userdata::Mode;
 
-use super::Installed;
+use super::{Again, Installed};
 use crate::code::{Code, Trouble};
 use crate::nvram::Number;
 use crate::recovery::keys::{Key, Keys};
@@ -34,7 +34,7 @@ pub enum Choice {
     /// Restart into the installed system.
     Restart,
     /// Install all the same.
-    Install,
+    Install(Again),
 }
 
 /// A machine that is held.
@@ -46,7 +46,7 @@ pub struct Hold {
     /// What another install does to the data; the worst where the user-data cannot be read.
     mode: Mode,
     /// Somebody asked for another install and has not said yet that they are sure.
-    asked: bool,
+    asked: Option<Again>,
 }
 
 impl Hold {
@@ -56,18 +56,21 @@ impl Hold {
             found,
             entry,
             mode,
-            asked: false,
+            asked: None,
         }
     }
 
     /// What a key does.
     pub fn key(&mut self, key: Key) -> Option<Choice> {
         match (self.asked, key) {
-            (true, Key::Char('y' | 'Y')) => return Some(Choice::Install),
-            (true, _) => self.asked = false,
-            (false, Key::Enter) => return Some(Choice::Restart),
-            (false, Key::Char('r' | 'R')) => self.asked = true,
-            (false, _) => {}
+            (Some(again), Key::Char('y' | 'Y')) => return Some(Choice::Install(again)),
+            (Some(_), _) => self.asked = None,
+            (None, Key::Enter) => return Some(Choice::Restart),
+            (None, Key::Char('r' | 'R')) => self.asked = Some(Again::AsWritten),
+            (None, Key::Char('k' | 'K')) if self.mode == Mode::Fresh => {
+                self.asked = Some(Again::KeepData);
+            }
+            (None, _) => {}
         }
         None
     }
@@ -84,15 +87,20 @@ impl Hold {
 
     /// What happens next; `left` before the machine restarts by itself.
     fn prompt(&self, left: Option<Duration>) -> String {
-        if self.asked {
-            let does = match self.mode {
+        if let Some(again) = self.asked {
+            let does = match again.mode().unwrap_or(self.mode) {
                 Mode::Fresh => "erases the disk that the user-data choose",
-                Mode::KeepData => "writes the system anew and keeps the data, as the user-data say",
+                Mode::KeepData => "writes the system anew and keeps the data",
                 Mode::Repair => "writes the system anew and keeps data and user-data on the disk",
             };
             return format!("Installing again {does}. Press Y to do so, any other key to go back.");
         }
-        let keys = "Press Enter to restart now, R to install again.";
+        let keys = match self.mode {
+            Mode::Fresh => {
+                "Press Enter to restart now, R to install again, K to do so and keep the data."
+            }
+            Mode::KeepData | Mode::Repair => "Press Enter to restart now, R to install again.",
+        };
         match (self.entry, left) {
             (Some(_), Some(left)) => format!(
                 "The installed system starts in {} s. {keys}",
@@ -228,8 +236,20 @@ mod tests {
         assert_eq!(hold.key(Key::Enter), None, "Enter is not yes");
         assert_eq!(hold.key(Key::Char('Y')), None, "it went back");
         assert_eq!(hold.key(Key::Char('R')), None);
-        assert_eq!(hold.key(Key::Char('y')), Some(Choice::Install));
+        let again = Some(Choice::Install(Again::AsWritten));
+        assert_eq!(hold.key(Key::Char('y')), again);
         assert_eq!(self::hold(None).key(Key::Enter), Some(Choice::Restart));
+    }
+
+    #[test]
+    fn the_data_can_be_kept_by_a_key_of_its_own_where_the_user_data_do_not_say_so_already() {
+        let mut hold = hold(None);
+        assert_eq!(hold.key(Key::Char('k')), None);
+        let keep = Some(Choice::Install(Again::KeepData));
+        assert_eq!(hold.key(Key::Char('Y')), keep);
+        let mut hold = hold_before(None, Mode::Repair);
+        assert_eq!(hold.key(Key::Char('k')), None);
+        assert_eq!(hold.key(Key::Char('y')), None);
     }
 
     #[test]
@@ -267,7 +287,7 @@ mod tests {
         let (mut keyboard, mut keys) = typed_at_a_terminal();
         keyboard.write_all(b"rY").unwrap();
         let choice = hold(None).follow(&mut keys, NEVER, &mut || false, &mut |_, _| ());
-        assert_eq!(choice, Choice::Install);
+        assert_eq!(choice, Choice::Install(Again::AsWritten));
     }
 
     #[test]
@@ -278,6 +298,9 @@ mod tests {
         text.push(held.prompt(Some(Duration::from_millis(41_500))));
         text.extend(hold(None).lines());
         held.key(Key::Char('r'));
+        text.extend(held.lines());
+        held.key(Key::Escape);
+        held.key(Key::Char('k'));
         text.extend(held.lines());
         for mode in [Mode::KeepData, Mode::Repair] {
             let mut held = hold_before(None, mode);

@@ -13,7 +13,7 @@ use host::{Argv, Host};
 use image::manifest::{MANIFEST_NAME, SLOT_NAME, verify_file};
 use image::{Digest, ImageId, Manifest};
 use serde::Serialize;
-use userdata::Variables;
+use userdata::{Landfall, Variables};
 
 use super::Progress;
 use super::boot_files::copy_readable;
@@ -78,7 +78,7 @@ pub fn build_iso(
     on_progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Iso> {
     on_progress(Progress::Step("checking the user-data"));
-    let (user_data, nonce) = read_user_data(&options.user_data, options.partial)?;
+    let (user_data, wanted) = read_user_data(&options.user_data, options.partial)?;
     let authorities = read_authorities(&options.authorities)?;
     on_progress(Progress::Step("checking the payload"));
     let payload = fs::canonicalize(&options.payload)
@@ -110,7 +110,7 @@ pub fn build_iso(
         manifest: &manifest,
         media_id: &media_id,
         authorities: &authorities,
-        nonce: nonce.as_deref(),
+        wanted: &wanted,
         options,
     };
     let half = tree.write(&user_data, host)?;
@@ -141,8 +141,8 @@ pub fn build_iso(
     })
 }
 
-/// The user-data as it is, and its `landfall.nonce`.
-fn read_user_data(path: &Path, partial: bool) -> Result<(Vec<u8>, Option<String>)> {
+/// The user-data as it is, and what it says of Landfall.
+fn read_user_data(path: &Path, partial: bool) -> Result<(Vec<u8>, Landfall)> {
     let size = fs::metadata(path)
         .with_context(|| format!("reading {}", path.display()))?
         .len();
@@ -166,7 +166,7 @@ fn read_user_data(path: &Path, partial: bool) -> Result<(Vec<u8>, Option<String>
         combine(documents, &machine)
             .context("the user-data is not valid; if the site brings the rest, say --partial")?;
     }
-    Ok((document.bytes, user_data.landfall.nonce))
+    Ok((document.bytes, user_data.landfall))
 }
 
 /// The texts of certificates; one that is none is refused here, not on the site.
@@ -211,7 +211,7 @@ fn derive_media_id(
         Digest::of(user_data),
         Digest::of(options.version.as_bytes()),
         Digest::of(&options.epoch.to_le_bytes()),
-        Digest::of(render_menu("", None).as_bytes()),
+        Digest::of(render_menu("", &Landfall::default()).as_bytes()),
     ];
     parts.extend(authorities.iter().map(|text| Digest::of(text.as_bytes())));
     let mut all = b"landfall 2026 media id".to_vec();
@@ -228,8 +228,8 @@ struct Tree<'a> {
     manifest: &'a Manifest,
     media_id: &'a str,
     authorities: &'a [String],
-    /// `landfall.nonce` of the user-data.
-    nonce: Option<&'a str>,
+    /// What the user-data say of Landfall.
+    wanted: &'a Landfall,
     options: &'a IsoOptions,
 }
 
@@ -327,7 +327,7 @@ impl Tree<'_> {
                 "/boot/grub/grub.cfg".to_owned(),
                 put(
                     "grub.cfg",
-                    render_menu(self.media_id, self.nonce).as_bytes(),
+                    render_menu(self.media_id, self.wanted).as_bytes(),
                 )?,
             ),
             ("/boot/eltorito.img".to_owned(), eltorito),

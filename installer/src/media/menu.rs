@@ -5,6 +5,7 @@
 
 use crate::bootloader::{DISK, NONCE, SYSTEM};
 use crate::installed::REINSTALL;
+use userdata::{Landfall, Mode};
 
 /// How long somebody can choose before the installed system starts, in seconds.
 const TO_START: u32 = 10;
@@ -28,8 +29,9 @@ pub(super) fn marker(media_id: &str) -> String {
     format!("/landfall/{media_id}.id")
 }
 
-/// `/boot/grub/grub.cfg` of a medium. `nonce` is the one of its user-data: letters, digits, `.`, `_`, `-` only.
-pub(super) fn render_menu(media_id: &str, nonce: Option<&str>) -> String {
+/// `/boot/grub/grub.cfg` of a medium with user-data that say this of Landfall. Its nonce has letters, digits, `.`, `_` and
+/// `-` only.
+pub(super) fn render_menu(media_id: &str, wanted: &Landfall) -> String {
     let marker = marker(media_id);
     let quiet = arguments(media_id, "loglevel=4");
     let verbose = arguments(
@@ -69,7 +71,8 @@ function install_verbose {{
 }}
 "#
     );
-    format!("{start}{}{}", installed_systems(nonce), install_entries())
+    let systems = installed_systems(wanted.nonce.as_deref());
+    format!("{start}{systems}{}", install_entries(wanted.mode))
 }
 
 /// The part of the menu that looks for installed systems and offers them.
@@ -132,7 +135,11 @@ done
 }
 
 /// The part of the menu that offers to install, and that decides what happens when nobody chooses.
-fn install_entries() -> String {
+fn install_entries(mode: Mode) -> String {
+    let (does, keep) = match mode {
+        Mode::Fresh => ("erases the disk", KEEP_ENTRY),
+        Mode::KeepData | Mode::Repair => ("keeps the data", ""),
+    };
     format!(
         r#"
 if [ -z "$default" ]; then
@@ -150,20 +157,26 @@ else
         # Without the word of the entries below: the installer, which sees all user-data, has the last word.
         set default=install
         set timeout={TO_INSTALL}
-        menuentry "Install again, as a new landfall.nonce asks (erases the disk)" --id install {{
+        menuentry "Install again, as a new landfall.nonce asks ({does})" --id install {{
             install
         }}
     fi
-    menuentry "Install again (erases the disk)" --id install-again {{
+    menuentry "Install again ({does})" --id install-again {{
         install {REINSTALL}
     }}
-    menuentry "Install again with verbose messages (erases the disk)" --id install-verbose {{
+{keep}    menuentry "Install again with verbose messages ({does})" --id install-verbose {{
         install_verbose {REINSTALL}
     }}
 fi
 "#
     )
 }
+
+/// Where the user-data do not say so already.
+const KEEP_ENTRY: &str = r#"    menuentry "Install again and keep the data" --id install-keep {
+        install landfall.reinstall=keep-data
+    }
+"#;
 
 /// `grub.cfg` in the FAT image from which UEFI started GRUB: leads to the medium itself.
 pub(super) fn render_efi_stub(media_id: &str) -> String {
@@ -178,12 +191,37 @@ pub(super) fn render_efi_stub(media_id: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::installed::REINSTALL_KEEPING;
 
     const ID: &str = "00112233445566778899aabbccddeeff";
 
+    fn with_nonce(nonce: &str) -> Landfall {
+        Landfall {
+            nonce: Some(nonce.to_owned()),
+            ..Landfall::default()
+        }
+    }
+
+    #[test]
+    fn an_entry_keeps_the_data_and_where_all_do_none_says_that_it_erases_them() {
+        let menu = render_menu(ID, &Landfall::default());
+        let entry = menu.split("--id install-keep {").nth(1).unwrap();
+        let entry = entry.split('}').next().unwrap();
+        assert_eq!(entry.trim(), format!("install {REINSTALL_KEEPING}"));
+        for mode in [Mode::KeepData, Mode::Repair] {
+            let wanted = Landfall {
+                mode,
+                ..Landfall::default()
+            };
+            let menu = render_menu(ID, &wanted);
+            assert!(!menu.contains("erases the disk") && !menu.contains("install-keep"));
+            assert!(menu.contains("Install again (keeps the data)"), "{menu}");
+        }
+    }
+
     #[test]
     fn the_installer_is_started_with_the_arguments_of_the_interface() {
-        let menu = render_menu(ID, None);
+        let menu = render_menu(ID, &Landfall::default());
         let line = "    linux /boot/kernel rd.systemd.unit=landfall-install.target \
                     landfall.media=00112233445566778899aabbccddeeff console=ttyS0,115200 console=tty1 \
                     net.ifnames=1 panic=30 loglevel=4 selinux=0 $1";
@@ -196,7 +234,7 @@ mod tests {
 
     #[test]
     fn only_an_entry_that_somebody_chooses_says_that_it_was_chosen() {
-        let menu = render_menu(ID, Some("2026-11"));
+        let menu = render_menu(ID, &with_nonce("2026-11"));
         let default = menu.split("--id install {").skip(1);
         for entry in default {
             let body = entry.split('}').next().unwrap();
@@ -211,7 +249,7 @@ mod tests {
     fn grubs_own_parser_takes_the_menu() {
         let dir = tempfile::tempdir().unwrap();
         for (name, text) in [
-            ("menu", render_menu(ID, Some("a.b_c-1"))),
+            ("menu", render_menu(ID, &with_nonce("a.b_c-1"))),
             ("stub", render_efi_stub(ID)),
         ] {
             let path = dir.path().join(name);
@@ -224,7 +262,7 @@ mod tests {
 
     #[test]
     fn no_medium_is_found_by_its_label() {
-        for text in [render_menu(ID, None), render_efi_stub(ID)] {
+        for text in [render_menu(ID, &Landfall::default()), render_efi_stub(ID)] {
             assert!(
                 text.contains("--file --set=root /landfall/00112233445566778899aabbccddeeff.id")
             );

@@ -199,3 +199,34 @@ fn an_installer_that_comes_first_without_a_menu_holds_and_a_new_nonce_installs_o
     wait_screen(&mut vm);
     assert_eq!(installs(&mut vm), 1);
 }
+
+#[test]
+fn a_person_who_installs_again_from_the_menu_of_the_medium_can_keep_the_data() {
+    let lab = Lab::new("loops-keep");
+    let disk = lab.disk(16);
+    artifacts::install_image(&lab.user_data.to_string(), disk.path()).unwrap();
+    let machine = lab.machine().limit(SEVERAL_LIVES);
+    let mut vm = machine.clone().disk(disk.clone()).start().unwrap();
+    wait_screen(&mut vm);
+    vm.wait_ssh(SOON).unwrap();
+    let identity = "cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key.pub";
+    let before = root(&mut vm, identity);
+    root(&mut vm, "echo of a customer > /usr/local/mark && sync");
+    vm.quit().unwrap();
+    drop(vm);
+
+    let mut vm = machine.cdrom(lab.iso()).disk(disk).start().unwrap();
+    vm.wait_serial("Install again and keep the data", TO_SCREEN)
+        .unwrap();
+    vm.screenshot("menu").unwrap();
+    for key in ["down", "down", "ret"] {
+        vm.press(&[key]).unwrap();
+    }
+    wait_installed(&mut vm, "reboot");
+    vm.wait_serial(OFFER, TO_SCREEN).unwrap();
+    wait_screen(&mut vm);
+    assert_eq!(installs(&mut vm), 1);
+    vm.wait_ssh(SOON).unwrap();
+    assert_eq!(root(&mut vm, "cat /usr/local/mark"), "of a customer");
+    assert_eq!(root(&mut vm, identity), before);
+}
