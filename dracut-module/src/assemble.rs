@@ -87,6 +87,22 @@ fn write_report(report: &Report, paths: &Paths) -> Result<()> {
     write_synced(&folder.join("sysroot.json"), &json, 0o600)
 }
 
+/// The state partition of the disk that was started, among its copies; and what there is to tell of it.
+fn started(
+    paths: &Paths,
+    first: Partition,
+    (id, turn): (&str, &str),
+    host: &mut impl Host,
+) -> (Partition, Option<String>) {
+    let Some(known) = turn::of_this_start(paths, id, turn, host) else {
+        let told = format!("no disk has counted up to {turn}, or several have");
+        return (first, Some(told));
+    };
+    let parted = turn::part_from_copies(paths, &known, turn, host);
+    let told = parted.err().map(|error| format!("{error:#}"));
+    (known.partition, told)
+}
+
 impl<H: Host> Assembly<'_, H> {
     fn run(&mut self) -> Result<()> {
         let args = read_args(self.paths)?;
@@ -122,12 +138,12 @@ impl<H: Host> Assembly<'_, H> {
         let (host, turn) = (&mut *self.host, args.turn.as_deref());
         let (state, twins) = self.report.time("find the state partition", || {
             let first = find::state_partition(paths, id)?;
-            let of_this_start = id
-                .zip(turn)
-                .and_then(|(id, turn)| turn::of_this_start(paths, id, turn, host));
-            let state = of_this_start.unwrap_or(first);
+            let (state, told) = match id.zip(turn) {
+                Some((id, turn)) => started(paths, first, (id, turn), host),
+                None => (first, None),
+            };
             let twins = twins::twins(paths, &state, id);
-            let notes = twins::in_words(&twins).into_iter().collect();
+            let notes = twins::in_words(&twins).into_iter().chain(told).collect();
             Ok(((state, twins), notes))
         })?;
         if let Some(note) = twins::in_words(&twins) {

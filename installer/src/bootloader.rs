@@ -18,11 +18,11 @@ pub const DISK: &str = "landfall_disk";
 /// Variable in `grub_oem_env`: the `landfall.nonce` of the user-data that was installed; empty without one.
 pub const NONCE: &str = "landfall_nonce";
 
-/// Variable in `grub_oem_env`: two digits that GRUB counts up at every start, see [`sysroot::turn`].
+/// Variable in `grub_oem_env`: four digits, of which GRUB counts the last two up at every start, see [`sysroot::turn`].
 pub const TURN: &str = sysroot::turn::VARIABLE;
 
 /// What it is before the first start.
-pub const FIRST_TURN: &str = "00";
+pub const FIRST_TURN: &str = "0000";
 
 /// Longest value for a line of a menu, in bytes.
 const LONGEST: usize = 40;

@@ -225,7 +225,7 @@ fn both_slots_are_the_payload_and_grub_reads_the_kernel_in_them(lab: &Lab) {
             "landfall_disk=3.0 GiB",
             "landfall_nonce=",
             "landfall_system=1.2.3",
-            "landfall_turn=00"
+            "landfall_turn=0000"
         ]
     );
 
