@@ -42,7 +42,7 @@ unit:
 vm: payload
     cargo nextest run --locked --workspace --profile vm
 
-# every test in virtual machines; about an hour on two cores
+# every test in virtual machines; about an hour and a half on two cores
 vm-all: payload
     qemu-tests/firmware-pvscsi.sh {{build}}
     cargo nextest run --locked --workspace --profile vm-all
