@@ -23,6 +23,7 @@ pub mod identity;
 pub mod install;
 pub mod installed;
 pub mod kept;
+pub mod keys;
 mod labels;
 pub mod live;
 pub mod log;

@@ -189,7 +189,9 @@ fn read_disk(entry: &Path, sys: &Path, dev: &Path, name: String) -> Disk {
     };
     let number = |file: &str| text(file).parse::<u64>().unwrap_or_default();
     let place = fs::canonicalize(entry).unwrap_or_else(|_| entry.to_owned());
-    let vendor_and_model = [text("device/vendor"), text("device/model")].join(" ");
+    // The vendor of a virtio disk is a number of its bus, which tells nobody anything.
+    let vendor = Some(text("device/vendor")).filter(|vendor| !vendor.starts_with("0x"));
+    let vendor_and_model = [vendor.unwrap_or_default(), text("device/model")].join(" ");
     let serial = [text("device/serial"), text("serial"), text("wwid")];
     let wwn = [text("device/wwid"), text("wwid")];
     let sector = u32::try_from(number("queue/logical_block_size"))

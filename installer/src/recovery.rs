@@ -16,22 +16,20 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use host::Linux;
 use nix::sys::reboot::{RebootMode, reboot};
-use tui::InstallScreen;
-use tui::console::{Console, Mode, View};
+use tui::console::View;
 
 use crate::check;
 use crate::code::{Code, Trouble, find};
+use crate::keys::Keys;
 use crate::machine::read_machine;
 use crate::plan::reset::Depth;
 use crate::report::{Event, EventWriter, Finished, Next, Outcome};
-use crate::screens::{InstallView, console_paths, open_consoles, open_for_install, show};
+use crate::screens::{InstallView, open_consoles, open_for_install, show};
 use crate::{live, medium};
 
-pub mod keys;
 pub mod menu;
 pub mod reset;
 
-use keys::Keys;
 use menu::{Choice, Ended, Menu};
 use reset::{Request, reset};
 
@@ -135,17 +133,15 @@ fn request(call: Call<'_>, depth: Depth) -> Result<Request> {
 fn ask(ended: Option<Ended>, events: &mut EventWriter) -> Choice {
     let mut menu = Menu::new(ended);
     let mut consoles = open_consoles(open_for_install);
-    decide(&mut menu, &mut keyboards(), PATIENCE, &mut |menu, left| {
-        show(&mut consoles, View::Choice(&menu.screen(left)));
-        events.catch_up();
-    })
-}
-
-/// The keyboards of all consoles.
-pub(crate) fn keyboards() -> Keys {
-    let active = std::fs::read_to_string("/sys/class/tty/console/active").unwrap_or_default();
-    let paths = console_paths(&active);
-    Keys::open(paths.iter().map(std::path::PathBuf::as_path))
+    decide(
+        &mut menu,
+        &mut Keys::of_consoles(),
+        PATIENCE,
+        &mut |menu, left| {
+            show(&mut consoles, View::Choice(&menu.screen(left)));
+            events.catch_up();
+        },
+    )
 }
 
 /// Follows the keys to a choice; `patience` after the last one, the choice is to restart.
@@ -171,47 +167,6 @@ fn decide(
     }
 }
 
-/// The consoles: pictures where pictures can be drawn, else lines, which are said once and again when they change.
-pub(crate) struct Board {
-    consoles: Vec<Console>,
-    said: Vec<String>,
-}
-
-impl Board {
-    pub(crate) fn open() -> Self {
-        Self {
-            consoles: open_consoles(open_for_install),
-            said: Vec::new(),
-        }
-    }
-
-    pub(crate) fn show(&mut self, screen: &InstallScreen, lines: Vec<String>) {
-        let uptime = Duration::from_secs_f64(crate::log::uptime());
-        for console in self
-            .consoles
-            .iter_mut()
-            .filter(|one| one.mode() != Mode::Lines)
-        {
-            // A console that does not take the picture must not keep the others from theirs.
-            drop(console.show(View::Install(screen), uptime));
-        }
-        if lines != self.said {
-            self.say(&lines);
-            self.said = lines;
-        }
-    }
-
-    pub(crate) fn say(&mut self, lines: &[String]) {
-        for console in self
-            .consoles
-            .iter_mut()
-            .filter(|one| one.mode() == Mode::Lines)
-        {
-            drop(console.print(lines));
-        }
-    }
-}
-
 pub(crate) fn restart(mode: RebootMode) -> Result<Infallible> {
     nix::unistd::sync();
     Ok(reboot(mode)?)
@@ -222,12 +177,12 @@ mod tests {
     use std::io::Write;
 
     use super::*;
-    use keys::typed_at_a_terminal;
+    use crate::keys::{Key, typed_at_a_terminal};
 
     #[test]
     fn without_a_key_the_machine_restarts_also_while_the_word_is_being_typed() {
         let mut menu = Menu::new(None);
-        menu.key(keys::Key::Char('3'));
+        menu.key(Key::Char('3'));
         let mut shown = 0;
         let patience = Duration::from_millis(20);
         let choice = decide(&mut menu, &mut Keys::open([]), patience, &mut |_, left| {

@@ -281,6 +281,47 @@ fn capital(text: &str) -> String {
         .unwrap_or_default()
 }
 
+/// The consoles: pictures where pictures can be drawn, else lines, which are said once and again when they change.
+pub(crate) struct Board {
+    consoles: Vec<Console>,
+    said: Vec<String>,
+}
+
+impl Board {
+    pub(crate) fn open() -> Self {
+        Self {
+            consoles: open_consoles(open_for_install),
+            said: Vec::new(),
+        }
+    }
+
+    pub(crate) fn show(&mut self, screen: &InstallScreen, lines: Vec<String>) {
+        let uptime = Duration::from_secs_f64(crate::log::uptime());
+        for console in self
+            .consoles
+            .iter_mut()
+            .filter(|one| one.mode() != Mode::Lines)
+        {
+            // A console that does not take the picture must not keep the others from theirs.
+            drop(console.show(View::Install(screen), uptime));
+        }
+        if lines != self.said {
+            self.say(&lines);
+            self.said = lines;
+        }
+    }
+
+    pub(crate) fn say(&mut self, lines: &[String]) {
+        for console in self
+            .consoles
+            .iter_mut()
+            .filter(|one| one.mode() == Mode::Lines)
+        {
+            drop(console.print(lines));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use PhaseState::{Active, Done, Pending};

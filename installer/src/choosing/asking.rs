@@ -8,9 +8,8 @@ use nix::unistd::sync;
 use super::{Pages, Question};
 use crate::code::{Code, Trouble};
 use crate::install::{Request, install, question};
+use crate::keys::{Key, Keys};
 use crate::log::uptime;
-use crate::recovery::keyboards;
-use crate::recovery::keys::{Key, Keys};
 use crate::report::{AskedDisk, Event, EventWriter, Finished, Next, Outcome};
 use crate::screens::InstallView;
 
@@ -35,13 +34,13 @@ pub(crate) fn install_or_ask(
         });
         let Some(question) = question_after(&finished, &request, host) else {
             if request.user_data.choice().is_some() {
-                linger(&finished, view, &mut keyboards());
+                linger(&finished, view, &mut Keys::of_consoles());
             }
             return finished;
         };
         events.write(&asking(&question));
         // What was typed before the question was not meant for it.
-        let document = ask(question, view, &mut keyboards(), events);
+        let document = ask(question, view, &mut Keys::of_consoles(), events);
         request.user_data.choose(document);
     }
 }
@@ -123,7 +122,7 @@ mod tests {
 
     use super::*;
     use crate::choosing::tests::question as example;
-    use crate::recovery::keys::typed_at_a_terminal;
+    use crate::keys::typed_at_a_terminal;
 
     #[test]
     fn what_is_typed_at_a_terminal_becomes_a_document() {

@@ -7,7 +7,7 @@ use userdata::Mode;
 use super::document::to_copy;
 use super::words::{bus, gist, hints, joined, lost, row};
 use super::{Candidate, Question};
-use crate::recovery::keys::Key;
+use crate::keys::Key;
 use crate::report::Next;
 
 /// The word that must be typed before data is lost.

@@ -8,10 +8,11 @@ use userdata::Landfall;
 use super::hold::{Choice, Hold, PATIENCE};
 use super::{find, is_renewed};
 use crate::install::{Request, user_data_of};
+use crate::keys::Keys;
 use crate::machine::{Firmware, read_machine};
 use crate::nvram::{self, EFIVARS};
-use crate::recovery::{Board, keyboards};
 use crate::report::{Event, EventWriter};
+use crate::screens::Board;
 use crate::{check, medium};
 
 /// Decides whether this machine is held; `None` if an install may begin. A machine that cannot be looked at is not held:
@@ -62,10 +63,15 @@ pub(crate) fn wait(mut hold: Hold, drive: Option<&Path>, events: &mut EventWrite
     let mut board = Board::open();
     board.say(&hold.headlines());
     let mut gone = || drive.is_some_and(|drive| !medium::is_there(drive));
-    let choice = hold.follow(&mut keyboards(), PATIENCE, &mut gone, &mut |hold, left| {
-        board.show(&hold.screen(left), hold.lines());
-        events.catch_up();
-    });
+    let choice = hold.follow(
+        &mut Keys::of_consoles(),
+        PATIENCE,
+        &mut gone,
+        &mut |hold, left| {
+            board.show(&hold.screen(left), hold.lines());
+            events.catch_up();
+        },
+    );
     if choice == Choice::Restart
         && let Some(entry) = hold.entry
         && let Err(error) = nvram::set_next(Path::new(EFIVARS), entry)

@@ -18,8 +18,8 @@ use userdata::Mode;
 
 use super::{Again, Installed};
 use crate::code::{Code, Trouble};
+use crate::keys::{Key, Keys};
 use crate::nvram::Number;
-use crate::recovery::keys::{Key, Keys};
 use crate::report::{self, Finished, Next};
 
 /// Without a key for so long, the machine restarts into the installed system.
@@ -191,7 +191,7 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
-    use crate::recovery::keys::typed_at_a_terminal;
+    use crate::keys::typed_at_a_terminal;
 
     fn hold(entry: Option<Number>) -> Hold {
         hold_before(entry, Mode::Fresh)

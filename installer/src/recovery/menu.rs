@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tui::{ChoiceScreen, Entry, Hint, Mood, Outcome};
 
-use super::keys::Key;
 use crate::code::Code;
+use crate::keys::Key;
 use crate::plan::reset::Depth;
 use crate::report::{self, Finished};
 

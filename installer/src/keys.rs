@@ -14,6 +14,8 @@ use nix::sys::termios::{
     tcgetattr, tcsetattr,
 };
 
+use crate::screens::console_paths;
+
 /// A key that means something here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Key {
@@ -158,6 +160,13 @@ pub struct Keys {
 }
 
 impl Keys {
+    /// The keyboards of all consoles.
+    pub(crate) fn of_consoles() -> Self {
+        let active = std::fs::read_to_string("/sys/class/tty/console/active").unwrap_or_default();
+        let paths = console_paths(&active);
+        Self::open(paths.iter().map(std::path::PathBuf::as_path))
+    }
+
     /// Opens them; a console that cannot be read only shows.
     pub fn open<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Self {
         Self {
