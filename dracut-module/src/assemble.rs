@@ -8,7 +8,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use host::files::write_synced;
@@ -91,10 +91,10 @@ fn write_report(report: &Report, paths: &Paths) -> Result<()> {
 fn started(
     paths: &Paths,
     first: Partition,
-    (id, turn): (&str, &str),
+    (id, turn, wait): (&str, &str, Duration),
     host: &mut impl Host,
 ) -> (Partition, Option<String>) {
-    let Some(known) = turn::of_this_start(paths, id, turn, host) else {
+    let Some(known) = turn::of_this_start(paths, id, turn, wait, host) else {
         let told = format!("no disk has counted up to {turn}, or several have");
         return (first, Some(told));
     };
@@ -137,9 +137,11 @@ impl<H: Host> Assembly<'_, H> {
         let (paths, id) = (self.paths, args.state_partuuid.as_deref());
         let (host, turn) = (&mut *self.host, args.turn.as_deref());
         let (state, twins) = self.report.time("find the state partition", || {
+            let begun = Instant::now();
             let first = find::state_partition(paths, id)?;
+            let wait = paths.wait.saturating_sub(begun.elapsed());
             let (state, told) = match id.zip(turn) {
-                Some((id, turn)) => started(paths, first, (id, turn), host),
+                Some((id, turn)) => started(paths, first, (id, turn, wait), host),
                 None => (first, None),
             };
             let twins = twins::twins(paths, &state, id);

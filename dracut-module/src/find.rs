@@ -4,10 +4,10 @@
 //! and the disks, which need no udev; `/dev/disk/by-partuuid` is the last resort, for tables that only the kernel reads.
 //!
 //! A disk that was cloned has the same PARTUUIDs as its twin. What tells which of them GRUB was loaded from is in
-//! [`crate::turn`]; where that says nothing, one of those that are there is chosen by rule, the same at every boot: a fixed disk before a removable one, then by its
-//! place in the machine (the names of disks change from boot to boot). All partitions come from that disk, and the twin
-//! is told. Refusing would leave a distant machine off because of a forgotten stick. Nobody waits for a clone: one that
-//! shows up late is not chosen, so the twin is told again while the system runs, when all disks are there.
+//! [`crate::turn`]; where that says nothing, one of those that are there is chosen by rule, the same at every boot: a
+//! fixed disk before a removable one, then by its place in the machine (the names of disks change from boot to boot). All
+//! partitions come from that disk, and the twin is told. Refusing would leave a distant machine off because of a forgotten
+//! stick. A clone that shows up late is told again while the system runs, when all disks are there.
 
 use std::fs;
 use std::io::{Read, Seek, SeekFrom};

@@ -12,6 +12,7 @@ use std::convert::Infallible;
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use host::{Host, Mount};
@@ -68,6 +69,7 @@ pub(crate) fn of_this_start(
     paths: &Paths,
     id: &str,
     turn: &str,
+    wait: Duration,
     host: &mut impl Host,
 ) -> Option<Known> {
     let at = place(paths).ok()?;
@@ -87,11 +89,13 @@ pub(crate) fn of_this_start(
                 told => copies.push(told.cloned().unwrap_or_default()),
             }
         }
+        // Two paths to one disk are no copies.
+        right.dedup_by(|a, b| a.wwid.is_some() && a.wwid == b.wwid);
         let partition = right.pop();
         let alone = right.is_empty();
         Ok(partition.map(|partition| alone.then_some(Known { partition, copies })))
     };
-    match wait_for(paths.wait, look) {
+    match wait_for(wait, look) {
         Ok(found) => found.flatten(),
         Err(never) => match never {},
     }
@@ -199,7 +203,7 @@ mod tests {
         let tree = Tree::new();
         let mut devices = vec![copy(&tree, "sda", "0004"), copy(&tree, "sdb", "0005")];
         let found = |turn: &str| {
-            let found = of_this_start(&tree.paths, "aa-05", turn, &mut Linux);
+            let found = of_this_start(&tree.paths, "aa-05", turn, Duration::ZERO, &mut Linux);
             found.map(|known| known.partition.disk().to_owned())
         };
         assert_eq!(found("0004").as_deref(), Some("sda"));
@@ -208,6 +212,11 @@ mod tests {
         devices.push(copy(&tree, "sdc", "0005"));
         assert_eq!(found("0005"), None);
         assert_eq!(found("0004").as_deref(), Some("sda"));
+        // Two paths to one disk.
+        for disk in ["sdb", "sdc"] {
+            tree.file(&format!("sys/devices/{disk}/wwid"), b"naa.5000\n");
+        }
+        assert!(found("0005").is_some());
         for device in devices {
             Linux.detach_loop(&device).unwrap();
         }
@@ -230,7 +239,8 @@ mod tests {
         let before = [block("sda"), block("sdb")];
         for again in [false, true] {
             let turn = if again { "0105" } else { "0005" };
-            let known = of_this_start(&tree.paths, "aa-05", turn, &mut Linux).unwrap();
+            let known =
+                of_this_start(&tree.paths, "aa-05", turn, Duration::ZERO, &mut Linux).unwrap();
             assert_eq!(known.partition.disk(), "sdb");
             part_from_copies(&tree.paths, &known, turn, &mut Linux).unwrap();
             assert_eq!(block("sdb"), before[1].replace("0005", "0105"));

@@ -198,8 +198,9 @@ fn exactly(selector: &DiskSelector, named: &Named) -> DiskSelector {
 
 /// A reason without the name of the disk, which stands beside it.
 fn about(disk: &Disk, reason: &str) -> String {
-    let name = format!("{disk} ");
+    let name = disk.to_string();
     let reason = reason.split_once(&name).map_or(reason, |(_, after)| after);
+    let reason = reason.trim_start_matches([':', ' ']);
     let path = format!("{} ", disk.path.display());
     let reason = reason.strip_prefix(&path).unwrap_or(reason);
     reason.to_owned()

@@ -232,7 +232,23 @@ fn is_ours(seen: &Seen) -> bool {
         .collect();
     labels.sort_unstable();
     labels.dedup();
-    named || labels.len() >= 2
+    named || labels.len() >= 2 || is_begun_on_mbr(seen)
+}
+
+/// Whether an installation has begun on an MBR, whose partitions have no names: the boot sector says so, and what is in
+/// the four partitions is of an installation, as far as there is something.
+fn is_begun_on_mbr(seen: &Seen) -> bool {
+    let begun = seen.survey.as_ref().is_some_and(|survey| {
+        survey.table == Table::Mbr
+            && survey.flaw.is_none()
+            && survey.partitions.len() == NAMES.len()
+            && crate::apply::is_unfinished(&survey.boot_code)
+    });
+    begun
+        && seen.parts.iter().all(|part| {
+            let label = part.probe.label();
+            part.probe == Probe::Nothing || label.is_some_and(|label| LABELS.contains(&label))
+        })
 }
 
 fn ours_in_words(seen: &Seen) -> Vec<String> {
@@ -266,7 +282,8 @@ fn ours_in_words(seen: &Seen) -> Vec<String> {
                 .label()
                 .is_some_and(|label| LABELS.contains(&label))
     };
-    let extra = seen.parts.iter().filter(|part| !known(part));
+    // An MBR of ours has no others, and no names.
+    let extra = seen.parts.iter().filter(|part| !on_mbr && !known(part));
     std::iter::once(first)
         .chain(extra.map(part_in_words))
         .collect()

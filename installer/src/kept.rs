@@ -11,6 +11,7 @@ use nix::sys::statvfs::statvfs;
 use partition::{Layout, Partition, Role, SectorSize, read_back};
 
 use crate::apply::{loop_over, read_at};
+use crate::bootloader::TURN;
 use crate::check;
 use crate::code::{self, Code, OrTrouble, Trouble};
 use crate::config::configure;
@@ -77,11 +78,15 @@ pub fn read(disk: &Disk, repair: bool, host: &mut impl Host) -> Result<Kept> {
     let kind = visit(disk, named(Role::Recovery)?, host, |root| {
         Ok(Manifest::read(&root.join("landfall/payload"))?.kind)
     });
-    let menu_title = visit(disk, named(Role::State)?, host, |root| {
+    let variables = visit(disk, named(Role::State)?, host, |root| {
         let variables = env::parse(&fs::read(root.join("grub_oem_env"))?);
-        let variables = variables.context("grub_oem_env is no environment block")?;
-        Ok(env::value(&variables, "default_menu_entry").to_owned())
+        variables.context("grub_oem_env is no environment block")
     });
+    let variables = variables.ok();
+    let value = |name: &str| {
+        let value = env::value(variables.as_ref()?, name).to_owned();
+        (!value.is_empty()).then_some(value)
+    };
     Ok(Kept {
         repair,
         layout,
@@ -89,7 +94,8 @@ pub fn read(disk: &Disk, repair: bool, host: &mut impl Host) -> Result<Kept> {
         oem: oem.map_err(|error| format!("{error:#}")),
         // Both are on partitions that are made anew: a run that was cut off has left nothing to read.
         kind: kind.ok(),
-        menu_title: menu_title.ok().filter(|title| !title.is_empty()),
+        menu_title: value("default_menu_entry"),
+        turn: value(TURN),
     })
 }
 

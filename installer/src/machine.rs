@@ -284,7 +284,9 @@ pub fn image(path: &Path) -> Result<Option<Disk>> {
         return image_file(&absolute()?).map(Some);
     }
     let number = (major(facts.rdev()), minor(facts.rdev()));
-    if !facts.file_type().is_block_device() || number.0 != LOOP {
+    let (major, minor) = number;
+    let is_part = Path::new("/sys/dev/block").join(format!("{major}:{minor}/partition"));
+    if !facts.file_type().is_block_device() || major != LOOP || is_part.exists() {
         return Ok(None);
     }
     let mut disk = read_device(Path::new("/sys"), Path::new("/dev"), number)?;

@@ -1,5 +1,6 @@
 //! The medium: which block device carries it; in recovery, which disk it belongs to.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -92,13 +93,16 @@ pub fn find_disk(
     host: &mut impl Host,
 ) -> Result<Disk> {
     let deadline = Instant::now() + patience;
+    let mut turns = BTreeMap::new();
     loop {
         let mut found = disks()?;
         found.retain(|disk| state_of(disk, state).is_some());
-        if let Some(turn) = turn
-            && found.len() > 1
-        {
-            found.retain(|disk| read_turn(disk, state, host).as_deref() == Some(turn));
+        let seen = found.len();
+        if let Some(turn) = turn {
+            found = of_turn(found, turn, |disk| {
+                let told = turns.entry(disk.path.clone());
+                told.or_insert_with(|| read_turn(disk, state, host)).clone()
+            });
         }
         match found.as_slice() {
             [disk] => return Ok(disk.clone()),
@@ -116,14 +120,17 @@ pub fn find_disk(
             }
         }
         if Instant::now() >= deadline {
-            return Err(Trouble::new(
-                Code::RecoveryDisk,
+            let after = patience.as_secs();
+            let reason = if seen == 0 {
                 format!(
-                    "no disk with a sound partition table has the state partition {state} after {} s",
-                    patience.as_secs()
-                ),
-            )
-            .into());
+                    "no disk with a sound partition table has the state partition {state} after {after} s"
+                )
+            } else {
+                format!(
+                    "the disk with the state partition {state} is a copy of the one that was started, which is not there after {after} s"
+                )
+            };
+            return Err(Trouble::new(Code::RecoveryDisk, reason).into());
         }
         std::thread::sleep(PAUSE);
     }
@@ -139,6 +146,26 @@ fn state_of(disk: &Disk, state: &str) -> Option<ReadPartition> {
         named && table.part_uuid(partition).eq_ignore_ascii_case(state)
     })?;
     Some(found.clone())
+}
+
+/// Those that may be the one whose GRUB counted up to `turn`: what tells another number is another disk. One that tells
+/// nothing may need this very recovery, and counts where none tells the number.
+fn of_turn(
+    disks: Vec<Disk>,
+    turn: &str,
+    mut read: impl FnMut(&Disk) -> Option<String>,
+) -> Vec<Disk> {
+    let told: Vec<(Disk, Option<String>)> = disks
+        .into_iter()
+        .map(|disk| {
+            let told = read(&disk);
+            (disk, told)
+        })
+        .filter(|(_, told)| told.as_deref().is_none_or(|told| told == turn))
+        .collect();
+    let sure = told.iter().any(|(_, told)| told.is_some());
+    let kept = told.into_iter().filter(|(_, told)| told.is_some() == sure);
+    kept.map(|(disk, _)| disk).collect()
 }
 
 /// What GRUB counted up on the disk.
@@ -270,6 +297,33 @@ fn whole_disk(sys: &Path, device: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_tells_another_number_is_another_disk_even_if_it_is_the_only_one() {
+        let disks = |names: &[&str]| -> Vec<Disk> {
+            let dir = tempfile::tempdir().unwrap();
+            let disk = |name: &&str| {
+                let path = dir.path().join(name);
+                File::create(&path).unwrap();
+                crate::machine::image_file(&path).unwrap()
+            };
+            names.iter().map(disk).collect()
+        };
+        let cases: [(&[&str], &[&str]); 6] = [
+            (&["0001"], &["0001"]),
+            (&["0002"], &[]),
+            (&["0001", "0002"], &["0001"]),
+            (&["silent"], &["silent"]),
+            (&["silent", "0001"], &["0001"]),
+            (&["silent", "0002"], &["silent"]),
+        ];
+        for (there, expected) in cases {
+            let read = |disk: &Disk| Some(disk.name.clone()).filter(|name| name != "silent");
+            let kept = of_turn(disks(there), "0001", read);
+            let names: Vec<&str> = kept.iter().map(|disk| disk.name.as_str()).collect();
+            assert_eq!(names, expected, "{there:?}");
+        }
+    }
 
     #[test]
     fn a_partition_leads_to_its_disk_and_a_disk_to_itself() {

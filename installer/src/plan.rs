@@ -217,8 +217,12 @@ pub fn fits(config: &Config, disk: &Disk, payload: &Payload) -> Result<(), Troub
         last += 1;
         Uuid::from_u128(last)
     };
-    match lay_out(config, disk, payload, &mut id) {
-        Err(trouble) if trouble.code == Code::DiskTooSmall => Err(trouble),
+    match wanted(config, payload).layout(geometry(disk)?, &mut id) {
+        Err(
+            error @ (LayoutError::TooSmall { .. }
+            | LayoutError::TooLargeForMbr { .. }
+            | LayoutError::MbrOn4Kn),
+        ) => Err(no_layout(disk, &error)),
         // What is impossible on every disk is said of the one that is chosen.
         Ok(_) | Err(_) => Ok(()),
     }
@@ -230,14 +234,34 @@ fn lay_out(
     payload: &Payload,
     id: &mut impl FnMut() -> Uuid,
 ) -> Result<Layout, Trouble> {
-    let impossible = |reason: String| Trouble::new(Code::LayoutImpossible, reason);
-    let sector = SectorSize::try_from(u64::from(disk.sector))
-        .map_err(|error| impossible(error.to_string()))?;
-    let geometry = Geometry {
+    let wanted = wanted(config, payload);
+    wanted
+        .layout(geometry(disk)?, id)
+        .map_err(|error| no_layout(disk, &error))
+}
+
+fn geometry(disk: &Disk) -> Result<Geometry, Trouble> {
+    let impossible = |error| Trouble::new(Code::LayoutImpossible, format!("{disk}: {error}"));
+    Ok(Geometry {
         size: Bytes::new(disk.size),
-        sector,
-    };
-    let wanted = Wanted {
+        sector: SectorSize::try_from(u64::from(disk.sector)).map_err(impossible)?,
+    })
+}
+
+fn no_layout(disk: &Disk, error: &LayoutError) -> Trouble {
+    match error {
+        LayoutError::TooSmall { .. } => {
+            Trouble::new(Code::DiskTooSmall, format!("{disk}: {error}"))
+        }
+        LayoutError::TooLargeForMbr { .. } | LayoutError::MbrOn4Kn => {
+            Trouble::new(Code::LayoutImpossible, format!("{disk}: {error}"))
+        }
+        other => Trouble::new(Code::LayoutImpossible, other.to_string()),
+    }
+}
+
+fn wanted(config: &Config, payload: &Payload) -> Wanted {
+    Wanted {
         table: match config.table {
             userdata::Table::Gpt => Table::Gpt,
             userdata::Table::Mbr => Table::Mbr,
@@ -252,13 +276,7 @@ fn lay_out(
             Bytes::new(payload.manifest.raw_size),
             Bytes::new(payload.size()),
         )
-    };
-    wanted.layout(geometry, id).map_err(|error| match error {
-        LayoutError::TooSmall { .. } => {
-            Trouble::new(Code::DiskTooSmall, format!("{disk}: {error}"))
-        }
-        other => impossible(other.to_string()),
-    })
+    }
 }
 
 fn of(layout: &Layout, role: Role) -> Result<&Partition> {
@@ -276,7 +294,7 @@ fn refuse_firmware(table: Table, firmware: Option<Firmware>) -> Result<(), Troub
     match (table, firmware) {
         (Table::Mbr, Some(Firmware::Uefi)) => Err(Trouble::new(
             Code::LayoutImpossible,
-            "an MBR (`landfall.table: mbr`) is for BIOS alone, and this machine was started by UEFI",
+            "a disk with an MBR starts under BIOS alone, and this machine was started by UEFI",
         )),
         _ => Ok(()),
     }

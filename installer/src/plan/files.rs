@@ -58,12 +58,14 @@ pub(super) fn config_files(inputs: &Inputs<'_>) -> Result<Vec<Step>> {
     let size = tui::plain::human_bytes(disk.size);
     let about_disk = for_menu(format!("{size} {}", disk.serial).trim());
     let system = for_menu(&inputs.payload.manifest.version);
+    // A disk that was told from a copy of it stays told.
+    let turn = inputs.kept.and_then(|kept| kept.turn.as_deref());
     let about = [
         ("default_menu_entry", title),
         (SYSTEM, &system),
         (DISK, &about_disk),
         (NONCE, config.nonce.as_deref().unwrap_or_default()),
-        (TURN, FIRST_TURN),
+        (TURN, turn.unwrap_or(FIRST_TURN)),
     ];
     let mut steps = vec![write(
         "state",

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 use image::Kind;
-use partition::{ByteRange, Bytes, Layout, Partition, Role};
+use partition::{ByteRange, Bytes, Layout, Partition, Role, Table};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -52,6 +52,8 @@ pub struct Kept {
     pub kind: Option<Kind>,
     /// Title of the default menu entry.
     pub menu_title: Option<String>,
+    /// What GRUB counted up on the disk, and what tells it from a copy.
+    pub turn: Option<String>,
 }
 
 /// What is on the OEM partition.
@@ -242,6 +244,16 @@ pub(super) fn notes(inputs: &Inputs<'_>, kept: &Kept) -> Vec<String> {
     {
         notes.push("the stages around an installation do not run where data are kept".to_owned());
     }
+    let table = |mbr: bool| if mbr { "mbr" } else { "gpt" };
+    let (wish, there) = (
+        table(inputs.config.table == userdata::Table::Mbr),
+        table(kept.layout.table() == Table::Mbr),
+    );
+    if wish != there {
+        notes.push(format!(
+            "the partition table stays as it is, `{there}`, whatever landfall.table says"
+        ));
+    }
     let sizes = &inputs.config.sizes;
     for (wish, role) in [
         (sizes.efi, Role::Esp),
@@ -270,12 +282,16 @@ pub(super) fn notes(inputs: &Inputs<'_>, kept: &Kept) -> Vec<String> {
 pub(super) fn start(kept: &Kept, id: &mut impl FnMut() -> Uuid) -> Result<Vec<Step>> {
     let layout = &kept.layout;
     let esp = layout.partition(Role::Esp);
-    let head = |part: &Partition| ByteRange {
-        start: part.start,
-        size: Bytes::MIB,
+    // What GRUB on a medium takes for the mark of a system: the boot file, or on an MBR the menu.
+    let mark = match esp {
+        Some(esp) => esp,
+        None => of(layout, Role::State)?,
     };
     let mut steps = vec![Step::StopBooting {
-        ranges: esp.map(head).into_iter().collect(),
+        ranges: vec![ByteRange {
+            start: mark.start,
+            size: Bytes::MIB,
+        }],
         boot_code: Content(unfinished_boot_code().to_vec()),
     }];
     let mut anew: Vec<&Partition> = esp.into_iter().collect();

@@ -8,8 +8,9 @@ use std::path::Path;
 use host::{Argv, Host as _, Linux, Mount};
 use installer::contents::{Owner, look};
 use installer::report::Outcome;
-use userdata::Mode;
+use userdata::{Mode, Wipe};
 
+use crate::door::Failing;
 use crate::lab::{Lab, MIB, fingerprint, get, put};
 use crate::readers::{Part, boot_sector, run};
 use crate::reset::{assert_done, reset_through};
@@ -153,6 +154,41 @@ fn root_a_disk_with_an_mbr_is_what_independent_readers_expect_and_keeps_its_kind
     assert_sound(&lab);
     assert_eq!(data(&lab), None);
     assert_eq!(boot_sector(&lab.disk()), sector);
+}
+
+#[test]
+fn root_a_half_finished_installation_on_an_mbr_is_ours_and_a_medium_does_not_start_it() {
+    let lab = Lab::new();
+    wants_mbr(&lab);
+    let disk = lab.disk();
+    let failing = |word: &'static str, mode: Option<Mode>| {
+        let mut request = lab.request(&disk);
+        request.mode = mode;
+        let door = &mut Failing::at(word);
+        let finished = installer::install::install(&request, door, &mut |_| ());
+        assert_eq!(finished.result, Outcome::Failed, "{word}: {finished:?}");
+    };
+    // Neither the table nor a label names the partitions yet.
+    failing("mke2fs", None);
+    let contents = look(&disk, fs::metadata(&disk).unwrap().len(), 512, &mut Linux);
+    let words = contents.to_string();
+    assert_eq!(
+        (contents.owner, words.as_str()),
+        (Owner::Ours, "Landfall, an installation that did not finish")
+    );
+    let mut request = lab.request(&disk);
+    request.wipe = Some(Wipe::Ours);
+    let finished = installer::install::install(&request, &mut Linux, &mut |_| ());
+    assert_eq!(finished.result, Outcome::Installed, "{finished:?}");
+
+    // What is the mark of a system for GRUB on a medium goes before anything else is written.
+    failing("mke2fs", Some(Mode::KeepData));
+    let mut head = vec![1; 1 << 20];
+    let file = fs::File::open(&disk).unwrap();
+    file.read_exact_at(&mut head, extents(&disk)[2].0).unwrap();
+    assert!(head.iter().all(|byte| *byte == 0));
+    let contents = look(&disk, fs::metadata(&disk).unwrap().len(), 512, &mut Linux);
+    assert_eq!(contents.owner, Owner::Ours, "{contents}");
 }
 
 #[test]

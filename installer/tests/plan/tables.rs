@@ -2,8 +2,8 @@
 
 use installer::code;
 use installer::hooks::Hooks;
-use installer::machine::Firmware;
-use installer::plan::{Inputs, Plan, Step, plan};
+use installer::machine::{Disk, Firmware};
+use installer::plan::{Inputs, Plan, Step, fits, plan};
 
 use crate::fixtures::{config, counting, machine, payload};
 
@@ -46,6 +46,28 @@ fn an_mbr_is_refused_on_a_machine_that_was_started_by_uefi() {
     let trouble = code::find(&error).unwrap();
     assert_eq!(trouble.code.as_str(), "LF-D08", "{trouble}");
     assert!(trouble.reason.contains("started by UEFI"), "{trouble}");
+}
+
+#[test]
+fn a_disk_that_can_have_no_mbr_does_not_stand_beside_one_that_can() {
+    let user_data = userdata::parse("u", MBR.as_bytes()).user_data.unwrap();
+    let config = config(&user_data, "auto").unwrap();
+    let payload = payload();
+    let fitting = machine("bios-virtio").disks.remove(0);
+    let large = Disk {
+        size: 4 << 40,
+        ..fitting.clone()
+    };
+    let native = Disk {
+        sector: 4096,
+        ..fitting.clone()
+    };
+    assert!(fits(&config, &fitting, &payload).is_ok());
+    for disk in [large, native] {
+        let trouble = fits(&config, &disk, &payload).unwrap_err();
+        assert_eq!(trouble.code.as_str(), "LF-D08");
+        assert!(trouble.reason.starts_with(&disk.to_string()), "{trouble}");
+    }
 }
 
 #[test]

@@ -64,6 +64,7 @@ fn kept() -> Kept {
         }),
         kind: Some(Kind::Native),
         menu_title: Some("Till".into()),
+        turn: Some("0307".into()),
     }
 }
 
@@ -128,7 +129,10 @@ fn a_repair_writes_all_that_boots_and_no_file_of_oem() {
         }
         _ => None,
     });
-    assert!(title.unwrap().contains("default_menu_entry=Till\n"));
+    let block = title.unwrap();
+    assert!(block.contains("default_menu_entry=Till\n"));
+    // What tells the disk from a copy of it stays as well.
+    assert!(block.contains("landfall_turn=0307\n"), "{block}");
 }
 
 /// Partitions that a step writes to, by their names.
