@@ -96,6 +96,13 @@ pub struct Hint {
     pub does: &'static str,
 }
 
+impl Hint {
+    /// Keys with what they do, in the order of the screen.
+    pub fn list(pairs: &[(&'static str, &'static str)]) -> Vec<Self> {
+        pairs.iter().map(|(key, does)| Self { key, does }).collect()
+    }
+}
+
 /// Everything that a screen for choosing can say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ChoiceScreen {

@@ -1,11 +1,11 @@
 //! The pages of a choice: keys in, screens out. Nothing here touches the machine.
 
 use tui::plain::human_bytes;
-use tui::{Choice, ChoiceScreen, Entry, Fact, Mood};
+use tui::{Choice, ChoiceScreen, Entry, Fact, Hint, Mood};
 use userdata::Mode;
 
 use super::document::to_copy;
-use super::words::{bus, gist, hints, joined, lost, row};
+use super::words::{bus, gist, joined, lost, row};
 use super::{Candidate, Question};
 use crate::keys::Key;
 use crate::report::Next;
@@ -246,7 +246,7 @@ impl Pages {
                 .map(|one| row(one, wide))
                 .collect(),
             chosen: self.disk,
-            hints: hints(&[("↑↓", "choose"), ("1-9", "choose"), ("Enter", "go on")]),
+            hints: Hint::list(&[("↑↓", "choose"), ("1-9", "choose"), ("Enter", "go on")]),
             ..base
         }
     }
@@ -264,7 +264,7 @@ impl Pages {
             facts: self.facts("Holds"),
             choices: DATA.iter().map(choice).collect(),
             chosen: self.data,
-            hints: hints(&[
+            hints: Hint::list(&[
                 ("↑↓", "choose"),
                 ("1-2", "choose"),
                 ("Enter", "go on"),
@@ -290,7 +290,7 @@ impl Pages {
             }),
             choices: AFTERWARDS.iter().map(choice).collect(),
             chosen: self.next,
-            hints: hints(&[
+            hints: Hint::list(&[
                 ("↑↓", "choose"),
                 ("1-3", "choose"),
                 ("Enter", "go on"),
@@ -311,7 +311,7 @@ impl Pages {
                 question: format!("Type {WORD} in capitals and press Enter"),
                 typed: self.typed.clone(),
             }),
-            hints: hints(&[("Enter", "erase the disk and install"), ("Esc", "go back")]),
+            hints: Hint::list(&[("Enter", "erase the disk and install"), ("Esc", "go back")]),
             ..base
         }
     }
@@ -337,7 +337,7 @@ impl Pages {
             ),
             facts: [self.facts("Holds"), facts.into()].concat(),
             document: to_copy(&self.document().unwrap_or_default()),
-            hints: hints(&[("Y", "keep the data and install"), ("Esc", "go back")]),
+            hints: Hint::list(&[("Y", "keep the data and install"), ("Esc", "go back")]),
             ..base
         }
     }

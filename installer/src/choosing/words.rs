@@ -1,7 +1,7 @@
 //! What the pages say of disks.
 
+use tui::Choice;
 use tui::plain::human_bytes;
-use tui::{Choice, Hint};
 
 use super::Candidate;
 use crate::contents::Owner;
@@ -72,8 +72,4 @@ pub(super) fn joined(parts: &[String]) -> String {
         .filter(|part| !part.is_empty())
         .collect();
     parts.join(", ")
-}
-
-pub(super) fn hints(pairs: &[(&'static str, &'static str)]) -> Vec<Hint> {
-    pairs.iter().map(|(key, does)| Hint { key, does }).collect()
 }

@@ -126,7 +126,7 @@ impl Menu {
                 mood: Mood::Question,
                 headline: "Write both systems again and keep all data?".into(),
                 text: WHAT_A_REPAIR_IS.map(str::to_owned).into(),
-                hints: hints(&[("Enter", "repair"), ("Esc", "go back")]),
+                hints: Hint::list(&[("Enter", "repair"), ("Esc", "go back")]),
                 ..base
             },
             Page::Reset(typed) => ChoiceScreen {
@@ -137,7 +137,7 @@ impl Menu {
                     question: format!("Type {WORD} in capitals and press Enter"),
                     typed: typed.clone(),
                 }),
-                hints: hints(&[("Enter", "reset"), ("Esc", "go back")]),
+                hints: Hint::list(&[("Enter", "reset"), ("Esc", "go back")]),
                 ..base
             },
             Page::List => ChoiceScreen {
@@ -148,7 +148,7 @@ impl Menu {
                 } else {
                     String::new()
                 },
-                hints: hints(&[("1-4", "do it"), ("↑↓", "choose"), ("Enter", "do it")]),
+                hints: Hint::list(&[("1-4", "do it"), ("↑↓", "choose"), ("Enter", "do it")]),
                 ..self.what_is_true(base)
             },
         }
@@ -215,10 +215,6 @@ fn row(text: &str) -> tui::Choice {
         detail: String::new(),
         enabled: true,
     }
-}
-
-fn hints(pairs: &[(&'static str, &'static str)]) -> Vec<Hint> {
-    pairs.iter().map(|(key, does)| Hint { key, does }).collect()
 }
 
 #[cfg(test)]

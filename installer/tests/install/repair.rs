@@ -13,8 +13,8 @@ use crate::again::assert_nothing_left;
 use crate::door::Failing;
 use crate::keep::hash_of;
 use crate::lab::{Lab, fingerprint, put};
-use crate::readers::{File, Part, boot_sector, extent};
-use crate::reset::{change, files, request, slot, used};
+use crate::readers::{File, Part, extent};
+use crate::reset::{assert_boots, change, files, request, slot, used};
 
 fn repair(lab: &Lab, host: &mut impl Host) -> (Finished, Vec<Event>) {
     let request = Request {
@@ -76,12 +76,7 @@ fn assert_repaired(lab: &Lab) {
         assert!(state[image].bytes == slot(lab), "{image} is not whole");
     }
     assert_eq!(state["grub2/grub.cfg"].bytes, b"boot/grub.cfg");
-    let esp = Part::of(&disk, 2);
-    assert_eq!(esp.mtype("EFI/BOOT/BOOTX64.EFI"), "boot/shimx64.efi");
-    assert_eq!(esp.mtype("EFI/BOOT/grubx64.efi"), "boot/grubx64.efi");
-    assert!(!esp.mdir().iter().any(|name| name.contains(".NEW")));
-    drop(esp);
-    assert_eq!(boot_sector(&disk)[446], 0x80);
+    assert_boots(&disk);
     assert_nothing_left(&disk);
 }
 

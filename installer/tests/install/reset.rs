@@ -96,6 +96,16 @@ pub(crate) fn used(lab: &Lab) {
     });
 }
 
+/// The boot files are whole and have their names, and the entry of a BIOS is active.
+pub(crate) fn assert_boots(disk: &Path) {
+    let esp = Part::of(disk, 2);
+    assert_eq!(esp.mtype("EFI/BOOT/BOOTX64.EFI"), "boot/shimx64.efi");
+    assert_eq!(esp.mtype("EFI/BOOT/grubx64.efi"), "boot/grubx64.efi");
+    assert!(!esp.mdir().iter().any(|name| name.contains(".NEW")));
+    drop(esp);
+    assert_eq!(boot_sector(disk)[446], 0x80);
+}
+
 fn assert_reset(lab: &Lab, oem: &BTreeMap<String, File>, persistent: &str) {
     let disk = lab.disk();
     for number in 3..=6 {
@@ -121,12 +131,7 @@ fn assert_reset(lab: &Lab, oem: &BTreeMap<String, File>, persistent: &str) {
     let log = ".state/var-log.bind/landfall/reset";
     assert_eq!(data, [format!("{log}-report.json"), format!("{log}.log")]);
     assert_ne!(Part::of(&disk, 6).blkid("UUID"), persistent);
-    let esp = Part::of(&disk, 2);
-    assert_eq!(esp.mtype("EFI/BOOT/BOOTX64.EFI"), "boot/shimx64.efi");
-    assert_eq!(esp.mtype("EFI/BOOT/grubx64.efi"), "boot/grubx64.efi");
-    assert!(!esp.mdir().iter().any(|name| name.contains(".NEW")));
-    drop(esp);
-    assert_eq!(boot_sector(&disk)[446], 0x80);
+    assert_boots(&disk);
     assert_nothing_left(&disk);
 }
 
