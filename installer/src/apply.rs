@@ -384,3 +384,24 @@ pub(crate) fn loop_over(disk: &Disk, partition: &Partition) -> LoopRequest {
         sector_size: (disk.sector != 512).then_some(disk.sector),
     }
 }
+
+/// Lends a part of a disk, from a byte on and so many bytes, as a read-only device.
+pub(crate) fn lend<H: Host, T>(
+    disk: &Disk,
+    (offset, size): (u64, u64),
+    host: &mut H,
+    read: impl FnOnce(&Path, &mut H) -> Option<T>,
+) -> Option<T> {
+    let request = LoopRequest {
+        file: disk.path.clone(),
+        offset,
+        size: Some(size),
+        read_only: true,
+        sector_size: (disk.sector != 512).then_some(disk.sector),
+    };
+    let device = host.attach_loop(&request).ok()?;
+    let read = read(&device, host);
+    // One that stays is gone with the next start, and keeps nobody from the disk.
+    drop(host.detach_loop(&device));
+    read
+}

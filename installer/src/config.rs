@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use partition::{Bytes, Extra, Filesystem};
-use userdata::{Afterwards, Device, Mode, Secret, Table, UserData, Wipe};
+use partition::{Bytes, Extra, Filesystem, Table};
+use userdata::{Afterwards, Device, Mode, Secret, UserData, Wipe};
 
 use crate::choose::Wish;
 use crate::code::{Code, Trouble};
@@ -85,7 +85,10 @@ pub fn configure(
             Afterwards::Reboot => Next::Reboot,
             Afterwards::Wait => Next::Wait,
         },
-        table: user_data.landfall.table,
+        table: match user_data.landfall.table {
+            userdata::Table::Gpt => Table::Gpt,
+            userdata::Table::Mbr => Table::Mbr,
+        },
         sizes: Sizes {
             efi: mib(partitions.efi),
             oem: mib(partitions.oem),

@@ -6,12 +6,12 @@
 use std::fs;
 use std::path::Path;
 
-use host::{Host, LoopRequest, Mount};
+use host::{Host, Mount};
 use partition::{Role, SectorSize, read_back};
 use userdata::Mode;
 use uuid::Uuid;
 
-use crate::apply::{esp_readable, is_unfinished, read_at};
+use crate::apply::{esp_readable, is_unfinished, lend, read_at};
 use crate::bootloader::{NONCE, SYSTEM};
 use crate::machine::Disk;
 use crate::plan::{ESP_BOOT, env};
@@ -123,18 +123,14 @@ fn look(disk: &Disk, seen: &[Seen], work: &Path, host: &mut impl Host) -> Option
         return None;
     }
     let on_gpt = numbered(ESP.0, Some(ESP.1)).zip(numbered(STATE.0, Some(STATE.1)));
-    let (state, told) = if let Some((esp, state)) = on_gpt {
+    let state = match on_gpt {
         // The boot file gets its name just before the boot sector.
-        if !has_boot_file(disk, esp, work, host) {
-            return None;
-        }
-        (state, read_state(disk, state, work, host))
-    } else {
-        let state = numbered(STATE_ON_MBR, None).filter(|part| is_state(&file, part))?;
-        (state, read_state(disk, state, work, host))
+        Some((esp, state)) => has_boot_file(disk, esp, work, host).then_some(state)?,
+        None => numbered(STATE_ON_MBR, None).filter(|part| is_state(&file, part))?,
     };
-    // What cannot be read may be an installation; one without a menu is none.
-    if state.name.is_none() && told.as_ref().is_some_and(|told| !told.menu) {
+    let told = read_state(disk, state, work, host);
+    // On an MBR, what cannot be read may be an installation; one without a menu is none.
+    if on_gpt.is_none() && told.as_ref().is_some_and(|told| !told.menu) {
         return None;
     }
     let told = told.and_then(|told| told.variables);
@@ -148,7 +144,7 @@ fn look(disk: &Disk, seen: &[Seen], work: &Path, host: &mut impl Host) -> Option
 }
 
 fn has_boot_file(disk: &Disk, esp: &Seen, work: &Path, host: &mut impl Host) -> bool {
-    let found = lend(disk, esp, host, |device, host| {
+    let found = lend(disk, (esp.start, esp.size), host, |device, host| {
         Some(esp_readable(
             host,
             device,
@@ -178,7 +174,7 @@ struct State {
 fn read_state(disk: &Disk, state: &Seen, work: &Path, host: &mut impl Host) -> Option<State> {
     let at = work.join("state");
     fs::create_dir_all(&at).ok()?;
-    lend(disk, state, host, |device, host| {
+    lend(disk, (state.start, state.size), host, |device, host| {
         // Even a read-only mount replays the journal, which writes; the file that is read is never moved by one.
         let mount = Mount::new(device, &at, "ext4")
             .read_only()
@@ -192,27 +188,6 @@ fn read_state(disk: &Disk, state: &Seen, work: &Path, host: &mut impl Host) -> O
             variables: block.ok().and_then(|block| env::parse(&block)),
         })
     })
-}
-
-/// Lends a partition as a read-only device.
-fn lend<H: Host, T>(
-    disk: &Disk,
-    part: &Seen,
-    host: &mut H,
-    read: impl FnOnce(&Path, &mut H) -> Option<T>,
-) -> Option<T> {
-    let request = LoopRequest {
-        file: disk.path.clone(),
-        offset: part.start,
-        size: Some(part.size),
-        read_only: true,
-        sector_size: (disk.sector != 512).then_some(disk.sector),
-    };
-    let device = host.attach_loop(&request).ok()?;
-    let read = read(&device, host);
-    // One that stays is gone with the next start, and keeps nobody from the disk.
-    drop(host.detach_loop(&device));
-    read
 }
 
 /// The partitions of a disk as the kernel lists them.

@@ -12,7 +12,7 @@ use partition::{Partition, ReadPartition, SectorSize, Table, read_back};
 use serde::Deserialize;
 use sysroot::turn;
 
-use crate::apply::{loop_over, read_at};
+use crate::apply::{lend, loop_over, read_at};
 use crate::check;
 use crate::code::{Code, OrTrouble, Trouble};
 use crate::machine::Disk;
@@ -172,17 +172,10 @@ fn of_turn(
 fn read_turn(disk: &Disk, state: &str, host: &mut impl Host) -> Option<String> {
     let work = check::work_folder().ok()?;
     let found = state_of(disk, state)?;
-    let request = LoopRequest {
-        file: disk.path.clone(),
-        offset: found.start.get(),
-        size: Some(found.size.get()),
-        read_only: true,
-        sector_size: (disk.sector != 512).then_some(disk.sector),
-    };
-    let device = host.attach_loop(&request).ok()?;
-    let turn = turn::read_device(&device, &work, host);
-    drop(host.detach_loop(&device));
-    turn.ok().flatten()
+    let place = (found.start.get(), found.size.get());
+    lend(disk, place, host, |device, host| {
+        turn::read_device(device, &work, host).ok().flatten()
+    })
 }
 
 /// The recovery partition of a disk, mounted read-only where an install has its medium.

@@ -262,10 +262,7 @@ fn no_layout(disk: &Disk, error: &LayoutError) -> Trouble {
 
 fn wanted(config: &Config, payload: &Payload) -> Wanted {
     Wanted {
-        table: match config.table {
-            userdata::Table::Gpt => Table::Gpt,
-            userdata::Table::Mbr => Table::Mbr,
-        },
+        table: config.table,
         efi: config.sizes.efi,
         oem: config.sizes.oem,
         recovery: config.sizes.recovery,
@@ -376,10 +373,7 @@ impl fmt::Display for Plan {
         }
         writeln!(f, "Image:     {} ({})", self.version, self.image_id)?;
         writeln!(f, "Source:    {}", self.source.display())?;
-        let table = match self.layout.table() {
-            Table::Gpt => "GPT",
-            Table::Mbr => "MBR",
-        };
+        let table = self.layout.table();
         let all: Vec<String> = self.starts_under.iter().map(ToString::to_string).collect();
         writeln!(
             f,

@@ -322,6 +322,20 @@ impl Board {
     }
 }
 
+/// What a screen for choosing looks like on the smallest console, for tests.
+#[cfg(test)]
+pub(crate) fn drawn_choice(screen: &tui::ChoiceScreen) -> String {
+    use ratatui::{Terminal, backend::TestBackend};
+
+    let mut terminal = Terminal::new(TestBackend::new(80, 25)).unwrap();
+    terminal
+        .draw(|frame| tui::draw_choice(screen, frame))
+        .unwrap();
+    let rows = terminal.backend().to_string();
+    let rows = rows.lines().map(|row| row.trim_matches('"').trim_end());
+    rows.collect::<Vec<_>>().join("\n")
+}
+
 #[cfg(test)]
 mod tests {
     use PhaseState::{Active, Done, Pending};

@@ -25,6 +25,15 @@ pub enum Table {
     Mbr,
 }
 
+impl fmt::Display for Table {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Gpt => "GPT",
+            Self::Mbr => "MBR",
+        })
+    }
+}
+
 /// The size and the sectors of a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Geometry {

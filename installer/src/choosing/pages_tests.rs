@@ -1,8 +1,8 @@
 use proptest::prelude::*;
-use ratatui::{Terminal, backend::TestBackend};
 
 use super::*;
 use crate::choosing::tests::{disk, question, question_with_ours};
+use crate::screens::drawn_choice;
 
 /// Types: `^` up, `v` down, `\r` Enter, `<` Backspace, `!` Escape.
 fn type_in(pages: &mut Pages, text: &str) -> Option<String> {
@@ -185,14 +185,7 @@ fn where_the_user_data_say_what_stays_only_the_disk_is_asked_for_and_the_documen
 }
 
 fn draw(pages: &Pages) -> String {
-    let mut terminal = Terminal::new(TestBackend::new(80, 25)).unwrap();
-    let screen = pages.screen();
-    terminal
-        .draw(|frame| tui::draw_choice(&screen, frame))
-        .unwrap();
-    let rows = terminal.backend().to_string();
-    let rows = rows.lines().map(|row| row.trim_matches('"').trim_end());
-    rows.collect::<Vec<_>>().join("\n")
+    drawn_choice(&pages.screen())
 }
 
 #[test]

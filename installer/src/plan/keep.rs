@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 use image::Kind;
-use partition::{ByteRange, Bytes, Layout, Partition, Role, Table};
+use partition::{ByteRange, Bytes, Layout, Partition, Role};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -244,14 +244,10 @@ pub(super) fn notes(inputs: &Inputs<'_>, kept: &Kept) -> Vec<String> {
     {
         notes.push("the stages around an installation do not run where data are kept".to_owned());
     }
-    let table = |mbr: bool| if mbr { "mbr" } else { "gpt" };
-    let (wish, there) = (
-        table(inputs.config.table == userdata::Table::Mbr),
-        table(kept.layout.table() == Table::Mbr),
-    );
-    if wish != there {
+    let table = kept.layout.table();
+    if inputs.config.table != table {
         notes.push(format!(
-            "the partition table stays as it is, `{there}`, whatever landfall.table says"
+            "the partition table stays as it is, {table}, whatever landfall.table says"
         ));
     }
     let sizes = &inputs.config.sizes;

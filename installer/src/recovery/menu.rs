@@ -219,10 +219,9 @@ fn row(text: &str) -> tui::Choice {
 
 #[cfg(test)]
 mod tests {
-    use ratatui::{Terminal, backend::TestBackend};
-
     use super::*;
     use crate::code::Trouble;
+    use crate::screens::drawn_choice;
 
     fn after(depth: Depth, finished: Finished) -> Menu {
         Menu::new(Some(Ended { depth, finished }))
@@ -294,14 +293,7 @@ mod tests {
     }
 
     fn drawn(menu: &Menu) -> String {
-        let mut terminal = Terminal::new(TestBackend::new(80, 25)).unwrap();
-        let screen = menu.screen(Duration::from_mins(10));
-        terminal
-            .draw(|frame| tui::draw_choice(&screen, frame))
-            .unwrap();
-        let rows = terminal.backend().to_string();
-        let rows = rows.lines().map(|row| row.trim_matches('"').trim_end());
-        rows.collect::<Vec<_>>().join("\n")
+        drawn_choice(&menu.screen(Duration::from_mins(10)))
     }
 
     #[test]
