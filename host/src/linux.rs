@@ -1,11 +1,19 @@
 //! The real machine.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use sys_mount::{MountFlags, UnmountFlags};
 
 use crate::{Argv, CommandFailed, Host, LoopRequest, Mount, Output, process};
+
+/// How long a mount may be busy. A loop device over a file in it that was given back is kept by the kernel until everybody
+/// who looked at it has closed it, and udev and blkid look at devices when it suits them.
+const BUSY: Duration = Duration::from_secs(5);
+
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// The machine this program runs on.
 #[derive(Debug, Default, Clone, Copy)]
@@ -49,8 +57,16 @@ impl Host for Linux {
     }
 
     fn unmount(&mut self, at: &Path) -> Result<()> {
-        sys_mount::unmount(at, UnmountFlags::empty())
-            .with_context(|| format!("unmounting {}", at.display()))
+        let until = Instant::now() + BUSY;
+        let unmounted = loop {
+            match sys_mount::unmount(at, UnmountFlags::empty()) {
+                Err(error) if error.kind() == ErrorKind::ResourceBusy && Instant::now() < until => {
+                    std::thread::sleep(PAUSE);
+                }
+                end => break end,
+            }
+        };
+        unmounted.with_context(|| format!("unmounting {}", at.display()))
     }
 
     fn attach_loop(&mut self, request: &LoopRequest) -> Result<PathBuf> {
@@ -112,6 +128,23 @@ mod tests {
         let facts = (read("loop/dio"), read("loop/offset"));
         Linux.detach_loop(&device).unwrap();
         facts
+    }
+
+    #[test]
+    fn root_a_mount_that_somebody_else_still_looks_at_is_unmounted_when_they_are_done() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path();
+        Linux.mount(&Mount::new("tmpfs", at, "tmpfs")).unwrap();
+        let looked_at = std::fs::File::create(at.join("file")).unwrap();
+        let busy = sys_mount::unmount(at, UnmountFlags::empty()).unwrap_err();
+        assert_eq!(busy.kind(), ErrorKind::ResourceBusy);
+        let other = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(300));
+            drop(looked_at);
+        });
+        Linux.unmount(at).unwrap();
+        assert!(!at.join("file").exists());
+        other.join().unwrap();
     }
 
     #[test]
